@@ -1,0 +1,15 @@
+"""Torch networks, one paper a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from torch import nn
+
+from degrain.nets.unet import UNet
+
+NETS: Final[dict[str, Callable[..., nn.Module]]] = {
+    "unet": UNet,
+}
+"""Networks by name; a run's config.json names one and holds its keyword arguments."""

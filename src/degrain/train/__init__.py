@@ -1,0 +1,1 @@
+"""Training: data, noise, the loop, recipes and export."""

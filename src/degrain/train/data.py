@@ -1,0 +1,258 @@
+"""Training pictures: packed into one file, resident on the device, cut into crops there.
+
+All pictures lie one after another in a single flat tensor, so that a batch of crops is one
+gather, on a CPU as on a GPU, and training needs only torch and numpy once a pack exists.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from degrain.errors import TrainingError
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+AVERAGE = np.array([1 / 3, 1 / 3, 1 / 3], dtype=np.float32)  # Jain & Seung 2008, Sec. 3
+GRAY_WEIGHTS = {"luma": LUMA, "average": AVERAGE}
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Pictures in host memory.
+
+    Attributes:
+        names: file names, for people and for the validation split.
+        sources: for each picture the number of the folder it came from.
+        pictures: H×W×C arrays, uint8, uint16 or float32, all of one dtype.
+    """
+
+    names: tuple[str, ...]
+    sources: tuple[int, ...]
+    pictures: tuple[NDArray[Any], ...]
+
+    def subset(self, keep: Sequence[int]) -> Pack:
+        """Only the pictures at these positions."""
+        return Pack(
+            tuple(self.names[i] for i in keep),
+            tuple(self.sources[i] for i in keep),
+            tuple(self.pictures[i] for i in keep),
+        )
+
+
+def pack(folders: Sequence[Path], output: Path) -> Pack:
+    """Read every picture below `folders` and write them to one compressed `.npz` file."""
+    packed = read_folders(folders)
+    sizes = np.array([picture.shape for picture in packed.pictures], dtype=np.int64)
+    flat = np.concatenate([picture.reshape(-1) for picture in packed.pictures])
+    partial = output.with_name(output.name + ".partial.npz")
+    try:
+        np.savez_compressed(
+            partial,
+            names=np.array(packed.names),
+            sources=np.array(packed.sources),
+            sizes=sizes,
+            pixels=flat,
+        )
+        partial.replace(output)
+    except OSError as error:
+        msg = f"The pack {output} cannot be written ({error}); choose a writable folder."
+        raise TrainingError(msg) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return packed
+
+
+def load(data: Sequence[Path]) -> Pack:
+    """Read packs (`.npz`) and folders of pictures into one Pack.
+
+    Raises:
+        TrainingError: nothing there, or a pack is damaged.
+    """
+    packs = [_read_pack(path) if path.suffix == ".npz" else read_folders([path]) for path in data]
+    names = tuple(name for part in packs for name in part.names)
+    sources: list[int] = []
+    for part in packs:
+        offset = max(sources, default=-1) + 1
+        sources.extend(offset + source for source in part.sources)
+    pictures = _one_dtype([picture for part in packs for picture in part.pictures])
+    return Pack(names, tuple(sources), tuple(pictures))
+
+
+def read_folders(folders: Sequence[Path]) -> Pack:
+    """Read every picture below `folders`, recursively, in the order of their names."""
+    from degrain import files
+
+    names, sources, pictures = [], [], []
+    for source, folder in enumerate(folders):
+        paths = sorted(path for path in folder.rglob("*") if files.is_picture(path))
+        if not paths:
+            msg = f"No pictures in {folder}; name a folder with JPEG, PNG, TIFF or WebP files."
+            raise TrainingError(msg)
+        for path in paths:
+            for page in files.read(path).pages:
+                names.append(path.name)
+                sources.append(source)
+                pictures.append(page)
+    return Pack(tuple(names), tuple(sources), tuple(_one_dtype(pictures)))
+
+
+def split(packed: Pack, every: int = 20) -> tuple[Pack, Pack]:
+    """Divide into training and validation pictures: every 20th by name, of each source."""
+    order = sorted(range(len(packed.names)), key=lambda i: (packed.sources[i], packed.names[i]))
+    held_out = set(order[::every]) if len(order) > 1 else set()
+    train = [i for i in order if i not in held_out]
+    return packed.subset(train), packed.subset(sorted(held_out))
+
+
+def to_channels(picture: NDArray[Any], channels: int, gray: str = "luma") -> NDArray[Any]:
+    """H×W×C picture with 1 or 3 channels; grey by `luma` or `average`, rounded for integers."""
+    if picture.shape[2] == channels:
+        return picture
+    if channels == 3:
+        return np.repeat(picture, 3, axis=2)
+    mixed = picture.astype(np.float32) @ GRAY_WEIGHTS[gray]
+    if picture.dtype.kind == "u":
+        mixed = np.rint(mixed)
+    return mixed.astype(picture.dtype)[..., None]
+
+
+class CropSource:
+    """Draws random crops from pictures that lie on the training device.
+
+    Every folder is drawn equally often; within a folder, pictures by their area. Each crop is
+    turned and mirrored into one of its eight orientations.
+
+    Args:
+        packed: pictures; those smaller than the crop are left out.
+        channels: 1 or 3.
+        crop: side of the crops in pixels.
+        gray: conversion where the net is grey and the picture is not.
+        device: where the pictures live and the crops are made.
+        targets: clean pictures of the same sizes, when `packed` holds real noisy ones.
+    """
+
+    def __init__(
+        self,
+        packed: Pack,
+        *,
+        channels: int,
+        crop: int,
+        gray: str = "luma",
+        device: torch.device | str = "cpu",
+        targets: Pack | None = None,
+    ) -> None:
+        keep = [i for i, p in enumerate(packed.pictures) if min(p.shape[:2]) >= crop]
+        if not keep:
+            msg = f"No picture is at least {crop}×{crop} pixels; use larger ones or --crop."
+            raise TrainingError(msg)
+        packed = packed.subset(keep)
+        sizes = np.array([picture.shape[:2] for picture in packed.pictures], dtype=np.int64)
+        areas = sizes.prod(axis=1)
+        self.crop = crop
+        self.sizes = torch.from_numpy(sizes).to(device)
+        self.starts = torch.from_numpy(np.cumsum(areas) - areas).to(device)
+        self.weights = torch.from_numpy(_shares(packed.sources, areas)).to(device)
+        self.flats = [_flat(packed, channels, gray, device)]
+        if targets is not None:
+            self.flats.append(_flat(targets.subset(keep), channels, gray, device))
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Crops N×C×S×S as float32 in 0..1: (clean,) or (noisy, clean) for pairs."""
+        index_nss = self._draw_indices(count, generator)
+        return tuple(_to_unit(flat[index_nss]).movedim(-1, 1) for flat in self.flats)
+
+    def _draw_indices(self, count: int, generator: torch.Generator) -> Tensor:
+        device = self.starts.device
+        which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        place = torch.rand(count, 2, generator=generator, device=device)
+        turn = torch.randint(8, (count, 1, 1), generator=generator, device=device)
+        sizes = self.sizes[which]
+        corner = (place * (sizes - self.crop + 1)).long()
+        steps = torch.arange(self.crop, device=device)
+        rows = corner[:, :1] + steps
+        columns = corner[:, 1:] + steps
+        index = rows[:, :, None] * sizes[:, 1, None, None] + columns[:, None, :]
+        index = index + self.starts[which][:, None, None]
+        index = torch.where(turn & 1 > 0, index.flip(1), index)
+        index = torch.where(turn & 2 > 0, index.flip(2), index)
+        return torch.where(turn & 4 > 0, index.mT, index)
+
+
+def read_pairs(noisy: Path, clean: Path) -> tuple[Pack, Pack]:
+    """Read two folders whose pictures belong together by file name (without suffix).
+
+    Raises:
+        TrainingError: a picture has no partner, or partners differ in size.
+    """
+    packs = [read_folders([noisy]), read_folders([clean])]
+    by_stem = [{Path(name).stem: i for i, name in enumerate(part.names)} for part in packs]
+    lonely = sorted(set(by_stem[0]) ^ set(by_stem[1]))
+    if lonely:
+        msg = f"{lonely[0]} has no partner in the other folder; name both files alike."
+        raise TrainingError(msg)
+    stems = sorted(by_stem[0])
+    first, second = (
+        part.subset([index[stem] for stem in stems])
+        for part, index in zip(packs, by_stem, strict=True)
+    )
+    for stem, a, b in zip(stems, first.pictures, second.pictures, strict=True):
+        if a.shape[:2] != b.shape[:2]:
+            msg = f"The two pictures named {stem} differ in size; pairs must match pixel by pixel."
+            raise TrainingError(msg)
+    return first, second
+
+
+def _read_pack(path: Path) -> Pack:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            names, sources = content["names"], content["sources"]
+            sizes, pixels = content["sizes"], content["pixels"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        msg = f"{path} is no pack of pictures ({error}); make one with `degrain pack`."
+        raise TrainingError(msg) from error
+    ends = np.cumsum(sizes.prod(axis=1))
+    parts = np.split(pixels, ends[:-1])
+    pictures = tuple(part.reshape(size) for part, size in zip(parts, sizes, strict=True))
+    return Pack(tuple(map(str, names)), tuple(map(int, sources)), pictures)
+
+
+def _one_dtype(pictures: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Leave pictures of one depth alone; turn a mixture into floats in 0..1."""
+    if len({picture.dtype for picture in pictures}) <= 1:
+        return pictures
+    return [unit_floats(picture) for picture in pictures]
+
+
+def unit_floats(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 in 0..1; floats as they are."""
+    if picture.dtype.kind == "u":
+        return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+    return picture.astype(np.float32)
+
+
+def _shares(sources: tuple[int, ...], areas: NDArray[np.int64]) -> NDArray[np.float64]:
+    source = np.array(sources)
+    totals = np.bincount(source, weights=areas)
+    shares: NDArray[np.float64] = areas / totals[source]
+    shares /= shares.sum()
+    return shares
+
+
+def _flat(packed: Pack, channels: int, gray: str, device: torch.device | str) -> Tensor:
+    """All pixels as one tensor total×C: bytes where they suffice, else floats."""
+    parts = [to_channels(p, channels, gray).reshape(-1, channels) for p in packed.pictures]
+    if parts[0].dtype != np.uint8:
+        parts = [unit_floats(part) for part in parts]
+    return torch.from_numpy(np.concatenate(parts)).to(device)
+
+
+def _to_unit(crops: Tensor) -> Tensor:
+    return crops.float() / 255 if crops.dtype == torch.uint8 else crops

@@ -1,0 +1,255 @@
+"""Export: from a run folder to an ONNX file with its card; and back from ONNX into torch.
+
+The ONNX file is the weights. Its initializers carry the state-dict names, so that further
+training starts from the file alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from degrain.errors import ModelError, TrainingError
+from degrain.train import checkpoint
+from degrain.train.recipes import from_json
+from degrain.zoo.card import ModelCard, write_card
+
+EXAMPLE_SIDE = 64
+
+
+def export_run(run: Path, output: Path, *, name: str | None = None) -> ModelCard:
+    """Write the averaged weights of a run as `output` and its card as `<output stem>.toml`.
+
+    Halo, stride and memory need are measured on the written file.
+
+    Args:
+        run: folder of a run that has a checkpoint.
+        output: the ONNX file to write.
+        name: the model's name; the recipe's by default.
+
+    Raises:
+        TrainingError: the run has no checkpoint, or the file cannot be written.
+    """
+    from degrain.train.setup import build_net
+
+    saved = checkpoint.load(run / "checkpoint.pt")
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    recipe = from_json(config["recipe"])
+    net = build_net(recipe)
+    net.load_state_dict(saved["average"])
+    write_onnx(net, output, recipe.channels)
+    card = describe(net, output, recipe.channels)
+    card = replace(
+        card,
+        name=name or config.get("name") or run.name,
+        noise=recipe.noise if not config["pairs"] else "the pairs it was trained on",
+        training_data=_training_data(config),
+        recipe=_command(config),
+        quality=_quality(run),
+    )
+    write_card(card, output.with_suffix(".toml"))
+    return card
+
+
+def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
+    """Write `net` with free N, H and W, input `noisy` and output `clean`.
+
+    The file is complete before it takes its name.
+    """
+    net = net.eval()
+    # An odd size, so that the export sees the padding at work.
+    example = torch.rand(2, channels, EXAMPLE_SIDE + 3, EXAMPLE_SIDE + 7)
+    partial = output.with_name(output.name + ".partial")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                net,
+                (example,),
+                dynamo=True,
+                input_names=["noisy"],
+                output_names=["clean"],
+                dynamic_shapes=({0: "n", 2: "h", 3: "w"},),
+                verbose=False,
+            )
+        assert program is not None
+        program.save(str(partial))
+        _require_state_dict_names(net, partial)
+        partial.replace(output)
+    except OSError as error:
+        msg = f"The model {output} cannot be written ({error}); choose a writable folder."
+        raise TrainingError(msg) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def describe(net: nn.Module, path: Path, channels: int) -> ModelCard:
+    """A card with everything that can be counted or measured on the exported file."""
+    from degrain.engines.measure import measure
+    from degrain.engines.onnx import OnnxEngine
+
+    halo, multiple_of = measure(OnnxEngine(path))
+    return ModelCard(
+        name=path.stem,
+        summary=f"Blind denoiser for {'grey' if channels == 1 else 'color'} pictures.",
+        channels=channels,
+        halo=halo,
+        multiple_of=multiple_of,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        license="Apache-2.0",
+        parameters=sum(param.numel() for param in net.parameters()),
+        macs_per_pixel=count_macs(net, channels),
+        memory_bytes_per_pixel=measure_memory(path, channels),
+        paper=_first_line(net),
+        path=path,
+    )
+
+
+def count_macs(net: nn.Module, channels: int, side: int = 256) -> int:
+    """Multiply-accumulates per picture pixel, counted on a `side`×`side` picture."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        net(torch.rand(1, channels, side, side))
+    return round(counter.get_total_flops() / 2 / side**2)
+
+
+def measure_memory(path: Path, channels: int) -> int:
+    """Bytes of working memory per tile pixel: peaks of two fresh processes, subtracted."""
+    small, large = 512, 1024
+    peaks = [_peak_bytes(path, channels, side) for side in (small, large)]
+    return max(64, round((peaks[1] - peaks[0]) / (large**2 - small**2)))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The learned tensors of an ONNX file by their state-dict names."""
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        graph = onnx.load(str(path)).graph
+    except Exception as error:
+        msg = f"{path} is no readable ONNX model ({error}); fetch or export it again."
+        raise ModelError(msg) from error
+    return {
+        item.name: torch.from_numpy(numpy_helper.to_array(item).copy())
+        for item in graph.initializer
+    }
+
+
+def load_weights(net: nn.Module, model: str) -> None:
+    """Start `net` from a model of the same architecture, by name or ONNX file.
+
+    A grey model may start a color net: its first kernels are spread over the three channels,
+    its last ones repeated; and a color model a grey net, by the reverse.
+
+    Raises:
+        ModelError: a tensor is missing or of another shape.
+    """
+    from degrain.zoo.store import load_model
+
+    stored = read_weights(load_model(model).path)
+    fitted = {}
+    for name, wanted in net.state_dict().items():
+        if name not in stored:
+            msg = f"The model {model} has no weights named {name}; it is another architecture."
+            raise ModelError(msg)
+        fitted[name] = _fit_channels(stored[name], wanted.shape, name)
+    net.load_state_dict(fitted)
+
+
+def _fit_channels(stored: Tensor, wanted: torch.Size, name: str) -> Tensor:
+    """Adapt the kernel of a first or last layer to another number of picture channels."""
+    if stored.shape == wanted:
+        return stored
+    outputs, inputs = stored.shape[:2]
+    if (outputs, 3 * inputs) == tuple(wanted[:2]):
+        return stored.repeat(1, 3, 1, 1) / 3
+    if (3 * outputs, inputs) == tuple(wanted[:2]):
+        return stored.repeat(3, 1, 1, 1)
+    if (outputs, inputs) == (wanted[0], 3 * wanted[1]):
+        return stored.view(outputs, 3, -1, *stored.shape[2:]).sum(1)
+    if (outputs, inputs) == (3 * wanted[0], wanted[1]):
+        return stored.view(3, -1, *stored.shape[1:]).mean(0)
+    msg = f"The weights {name} have shape {tuple(stored.shape)}, not {tuple(wanted)}."
+    raise ModelError(msg)
+
+
+def _require_state_dict_names(net: nn.Module, path: Path) -> None:
+    """The exporter must not have renamed or folded a weight."""
+    stored = read_weights(path)
+    for name, tensor in net.state_dict().items():
+        if name not in stored or not torch.equal(stored[name], tensor.cpu()):
+            msg = f"The exported file lacks the weights {name} as they are; please report this."
+            raise TrainingError(msg)
+
+
+def _peak_bytes(path: Path, channels: int, side: int) -> int:
+    """Peak memory of a process that runs the model once on a `side`×`side` picture."""
+    code = (
+        "import resource, sys, numpy\n"
+        "from pathlib import Path\n"
+        "from degrain.engines.onnx import OnnxEngine\n"
+        "channels, side = int(sys.argv[2]), int(sys.argv[3])\n"
+        "OnnxEngine(Path(sys.argv[1])).run(numpy.zeros((1, channels, side, side), 'float32'))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(path), str(channels), str(side)]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(result.stdout) * unit
+
+
+def _first_line(net: nn.Module) -> str:
+    module = sys.modules[type(net).__module__]
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def _training_data(config: dict[str, Any]) -> str:
+    names = ", ".join(config["data"] or config["pairs"])
+    return f"{config['pictures']} pictures from {names}"
+
+
+def _command(config: dict[str, Any]) -> str:
+    recipe = config["recipe"]
+    budget = f"--steps {recipe['steps']}" if recipe["steps"] else f"--minutes {recipe['minutes']:g}"
+    data = f"--pairs {' '.join(config['pairs'])}" if config["pairs"] else "--data DIR"
+    start = f" --start {config['start']}" if config.get("start") else ""
+    return f"degrain train {config.get('name', 'RECIPE')} {data} -o RUN {budget}{start}"
+
+
+def _quality(run: Path) -> dict[str, dict[str, float]]:
+    """The last validation of the run, under its protocol."""
+    path = run / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if not lines:
+        return {}
+    psnr = json.loads(lines[-1])["psnr"]
+    return {"held-out training pictures, 256×256, float noise, PSNR": psnr}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's chatter away from people; its errors still come as exceptions."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,127 @@
+"""Recipes: how each network is trained, as plain functions that return a frozen value.
+
+A recipe is written as JSON into the run folder, so that a run can be understood, resumed and
+repeated without this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from degrain.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a training run computes.
+
+    Attributes:
+        net: name in `degrain.nets.NETS`.
+        options: keyword arguments of the network.
+        channels: 1 (grey) or 3 (RGB).
+        noise: spec of the noise added to every crop.
+        gray: conversion of color pictures for a grey net: `luma` or `average`.
+        loss: `l1`, `mse` or `charbonnier`.
+        optimizer: `muon` (kernels inside the net; the ends by AdamW) or `adamw`.
+        lr: Muon's step length, or AdamW's where that is the optimizer.
+        lr_ends: AdamW's step length for the first and last layer beside Muon.
+        warmup_steps: steps over which the step length rises from zero; it then falls linearly
+            to zero at the end of the budget.
+        batch: crops a step, over all processes.
+        crop: side of a crop in pixels.
+        clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
+        ema: decay per step of the averaged weights that are validated and exported.
+        steps: budget in steps, or
+        minutes: budget in minutes of training; exactly one of the two.
+        validate_every: steps between validations.
+        validation_noise: specs validated on.
+        seed: of initialization, crops and noise.
+    """
+
+    net: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    channels: int = 1
+    noise: str = "gaussian:0-55"
+    gray: str = "luma"
+    loss: str = "l1"
+    optimizer: str = "muon"
+    lr: float = 0.02
+    lr_ends: float = 1e-3
+    warmup_steps: int = 200
+    batch: int = 8
+    crop: int = 64
+    clip: float = 1.0
+    ema: float = 0.999
+    steps: int | None = None
+    minutes: float | None = 60.0
+    validate_every: int = 1000
+    validation_noise: tuple[str, ...] = ("gaussian:15", "gaussian:25", "gaussian:50")
+    seed: int = 0
+
+
+def degrain_gray() -> Recipe:
+    """The shipped grey net: blind Gaussian noise, about an hour on two cores."""
+    return Recipe(net="unet", options={"channels": 1, **STANDARD}, channels=1)
+
+
+def degrain_color() -> Recipe:
+    """The shipped color net: blind Gaussian noise, about an hour on two cores."""
+    return Recipe(net="unet", options={"channels": 3, **STANDARD}, channels=3)
+
+
+def tiny_gray() -> Recipe:
+    """A net of a few thousand weights that trains in seconds: for trying things out."""
+    options = {"channels": 1, "widths": (8, 8), "encoder": (0,), "decoder": (1,), "middle": 1}
+    return Recipe(net="unet", options=options, crop=32, batch=4, minutes=None, steps=500)
+
+
+STANDARD: Final[dict[str, Any]] = {
+    "widths": (64, 96, 128),
+    "encoder": (1, 1),
+    "decoder": (1, 1),
+    "middle": 2,
+}
+
+RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
+    "degrain-gray": degrain_gray,
+    "degrain-color": degrain_color,
+    "tiny-gray": tiny_gray,
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        UsageError: there is none; the nearest names are offered.
+    """
+    if name in RECIPES:
+        return RECIPES[name]()
+    nearest = difflib.get_close_matches(name, RECIPES, n=1) or sorted(RECIPES)
+    msg = f"Unknown recipe {name!r}; did you mean {' or '.join(nearest)}?"
+    raise UsageError(msg)
+
+
+def with_budget(recipe: Recipe, steps: int | None, minutes: float | None) -> Recipe:
+    """The recipe with another budget; giving both steps and minutes is an error."""
+    if steps is not None and minutes is not None:
+        msg = "Give --steps or --minutes, not both: either alone sets the budget."
+        raise UsageError(msg)
+    if (steps is not None and steps < 1) or (minutes is not None and minutes <= 0):
+        msg = "The training budget must be positive; give --steps 1 or more."
+        raise UsageError(msg)
+    if steps is None and minutes is None:
+        return recipe
+    return dataclasses.replace(recipe, steps=steps, minutes=minutes)
+
+
+def from_json(fields: Mapping[str, Any]) -> Recipe:
+    """A recipe from the JSON of a run folder."""
+    known = {f.name for f in dataclasses.fields(Recipe)}
+    values = {name: value for name, value in fields.items() if name in known}
+    values["validation_noise"] = tuple(values["validation_noise"])
+    return Recipe(**values)

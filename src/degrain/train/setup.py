@@ -1,0 +1,182 @@
+"""Setting a run up: data, network, device and run folder, then `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from degrain.errors import TrainingError, UsageError
+from degrain.nets import NETS
+from degrain.noise import parse_noise
+from degrain.train import checkpoint, recipes
+from degrain.train.data import CropSource, Pack, load, read_pairs, split
+from degrain.train.devices import choose_device, join_processes, prepare
+from degrain.train.fit import State, fit, new_state
+from degrain.train.recipes import Recipe
+from degrain.train.watch import Validation, Watch
+
+FEWEST_PICTURES = 2
+
+
+def train(
+    recipe: str,
+    *,
+    run: Path,
+    data: Sequence[Path] = (),
+    pairs: tuple[Path, Path] | None = None,
+    resume: bool = False,
+    start: str | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+    **changes: Any,
+) -> State:
+    """Train a recipe on folders, packs or pairs; see `degrain train --help`.
+
+    Args:
+        recipe: name in `recipes.RECIPES`.
+        run: folder of the run; made here.
+        data: folders of clean pictures, or packs made by `degrain pack`.
+        pairs: a folder of noisy and a folder of clean pictures instead of `data`.
+        resume: go on from the run's checkpoint with the run's own recipe.
+        start: name or file of a model whose weights to begin with.
+        device: `auto`, `cpu`, `cuda` ...
+        quiet: no live line.
+        changes: fields of the recipe to replace (`noise`, `seed`, `batch`, `crop`, `steps`,
+            `minutes`); None leaves the recipe's value.
+
+    Raises:
+        UsageError: the request contradicts itself.
+        TrainingError: the data does not suffice, or training went wrong.
+    """
+    settled = _settle(recipe, run, resume, changes)
+    parse_noise(settled.noise)
+    target = choose_device(device)
+    prepare(target)
+    with join_processes(str(target)) as processes:
+        train_pack, held_out, targets = _read_data(data, pairs)
+        crops = _crop_source(settled, train_pack, targets[0], target)
+        validation = Validation(
+            held_out,
+            specs=settled.validation_noise,
+            channels=settled.channels,
+            gray=settled.gray,
+            device=target,
+            targets=targets[1],
+        )
+        state = _first_state(settled, start, target)
+        if resume:
+            state.restore(checkpoint.load(run / "checkpoint.pt", target))
+        watch = Watch(run, quiet=quiet, active=processes.first)
+        if processes.first:
+            _write_config(recipe, run, settled, train_pack, data, pairs, start)
+            watch.open_tensorboard()
+        try:
+            return fit(settled, state, crops, validation, watch, processes)
+        finally:
+            watch.close()
+
+
+def build_net(recipe: Recipe) -> nn.Module:
+    """The recipe's network with fresh weights from its seed."""
+    torch.manual_seed(recipe.seed)
+    return NETS[recipe.net](**recipe.options)
+
+
+def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> Recipe:
+    given = {key: value for key, value in changes.items() if value is not None}
+    if resume:
+        return _resumed(run, given)
+    if (run / "checkpoint.pt").exists():
+        msg = f"{run} already holds a run; give --resume to go on, or another folder."
+        raise UsageError(msg)
+    recipe = recipes.find_recipe(name)
+    recipe = recipes.with_budget(recipe, given.pop("steps", None), given.pop("minutes", None))
+    return dataclasses.replace(recipe, **given)
+
+
+def _resumed(run: Path, given: Mapping[str, Any]) -> Recipe:
+    """A resumed run keeps its recipe; only its budget may change."""
+    extra = sorted(set(given) - {"steps", "minutes"})
+    if extra:
+        msg = f"--resume keeps the run's own {', '.join(extra)}; leave that option out."
+        raise UsageError(msg)
+    try:
+        fields = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        msg = f"{run} holds no run to resume ({error}); start it without --resume."
+        raise TrainingError(msg) from error
+    recipe = recipes.from_json(fields["recipe"])
+    return recipes.with_budget(recipe, given.get("steps"), given.get("minutes"))
+
+
+def _read_data(
+    data: Sequence[Path], pairs: tuple[Path, Path] | None
+) -> tuple[Pack, Pack, tuple[Pack | None, Pack | None]]:
+    """Training and validation pictures; for pairs their clean partners too."""
+    if bool(data) == bool(pairs):
+        msg = "Give either --data with clean pictures or --pairs with noisy and clean ones."
+        raise UsageError(msg)
+    if pairs:
+        (noisy, held_out), (clean, held_out_clean) = map(split, read_pairs(*pairs))
+        _require_enough(noisy)
+        return noisy, held_out, (clean, held_out_clean)
+    train_pack, held_out = split(load(data))
+    _require_enough(train_pack)
+    return train_pack, held_out, (None, None)
+
+
+def _require_enough(packed: Pack) -> None:
+    if len(packed.pictures) < FEWEST_PICTURES:
+        msg = f"Only {len(packed.pictures)} training pictures; add some more (hundreds are good)."
+        raise TrainingError(msg)
+
+
+def _crop_source(
+    recipe: Recipe, packed: Pack, targets: Pack | None, device: torch.device
+) -> CropSource:
+    return CropSource(
+        packed,
+        channels=recipe.channels,
+        crop=recipe.crop,
+        gray=recipe.gray,
+        device=device,
+        targets=targets,
+    )
+
+
+def _first_state(recipe: Recipe, start: str | None, device: torch.device) -> State:
+    net = build_net(recipe)
+    if start is not None:
+        from degrain.train.export import load_weights
+
+        load_weights(net, start)
+    return new_state(recipe, net.to(device))
+
+
+def _write_config(
+    name: str,
+    run: Path,
+    recipe: Recipe,
+    packed: Pack,
+    data: Sequence[Path],
+    pairs: tuple[Path, Path] | None,
+    start: str | None,
+) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    config = {
+        "name": name,
+        "recipe": dataclasses.asdict(recipe),
+        "data": [path.name for path in data],
+        "pairs": [path.name for path in pairs or ()],
+        "start": start,
+        "pictures": len(packed.pictures),
+        "torch": torch.__version__,
+    }
+    text = json.dumps(config, indent=2) + "\n"
+    (run / "config.json").write_text(text, encoding="utf-8")

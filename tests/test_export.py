@@ -1,0 +1,102 @@
+"""Export: torch = ONNX, names kept, weights load back, cards measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from degrain.engines.onnx import OnnxEngine
+from degrain.errors import ModelError
+from degrain.nets.unet import UNet
+from degrain.train.export import count_macs, describe, load_weights, read_weights, write_onnx
+from degrain.zoo.card import ModelCard, write_card
+
+SMALL = {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1}
+
+
+def small(channels: int) -> UNet:
+    torch.manual_seed(channels)
+    net = UNet(channels=channels, **SMALL)
+    with torch.no_grad():
+        net.tail.weight.mul_(10)  # so that the net is far from the identity
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[UNet, Path, ModelCard]]:
+    folder = tmp_path_factory.mktemp("exported")
+    result = {}
+    for channels in (1, 3):
+        net, path = small(channels), folder / f"net{channels}.onnx"
+        write_onnx(net, path, channels)
+        card = describe(net, path, channels)
+        write_card(card, path.with_suffix(".toml"))
+        result[channels] = (net, path, card)
+    return result
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 7, 3), (1, 1, 50), (3, 32, 48), (1, 61, 45)])
+def test_torch_equals_onnx(exported, channels: int, shape: tuple[int, int, int]) -> None:
+    net, path, _ = exported[channels]
+    x = np.random.default_rng(0).random((shape[0], channels, *shape[1:]), dtype=np.float32)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(x)).numpy()
+    assert np.abs(expected - x).max() > 1e-3
+    np.testing.assert_allclose(OnnxEngine(path).run(x), expected, atol=2e-6)
+
+
+def test_initializers_carry_the_state_dict(exported) -> None:
+    net, path, _ = exported[1]
+    stored = read_weights(path)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(stored[name], tensor)
+
+
+def test_weights_load_back_from_the_onnx_file_alone(exported) -> None:
+    net, path, _ = exported[3]
+    other = UNet(channels=3, **SMALL)
+    load_weights(other, str(path))
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(other(x), net(x))
+
+
+def test_gray_weights_start_a_color_net(exported) -> None:
+    """On a picture whose three channels are alike, both nets do the same."""
+    net, path, _ = exported[1]
+    color = UNet(channels=3, **SMALL)
+    load_weights(color, str(path))
+    x = torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(color(x.expand(1, 3, 16, 16))[:, 1:2], net(x))
+
+
+def test_color_weights_start_a_gray_net(exported) -> None:
+    net, path, _ = exported[3]
+    gray = UNet(channels=1, **SMALL)
+    load_weights(gray, str(path))
+    x = torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        same = net(x.expand(1, 3, 16, 16)).mean(1, keepdim=True)
+        torch.testing.assert_close(gray(x), same)
+
+
+def test_other_architecture_is_refused(exported) -> None:
+    _, path, _ = exported[1]
+    with pytest.raises(ModelError, match=r"middle\.1"):
+        load_weights(UNet(channels=1, **{**SMALL, "middle": 2}), str(path))
+
+
+def test_card_is_measured(exported) -> None:
+    net, _, card = exported[1]
+    assert card.multiple_of == 4
+    assert 12 <= card.halo <= 28
+    assert card.parameters == sum(weight.numel() for weight in net.parameters())
+    # Reach-free layers by hand: head and tail at half resolution, blocks at their own.
+    by_hand = (36 * 8 + 4 * 9 * 8) / 4 + 4 * 9 * 64 / 4 + 2 * (4 * 8 * 12 + 9 * 144) / 16
+    assert count_macs(net, 1) == round(by_hand)
+    assert card.memory_bytes_per_pixel >= 64

@@ -1,0 +1,81 @@
+"""One contract for all networks: shape, any size, gradients, scale, receptive field."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from degrain.engines.measure import measure
+from degrain.engines.torch import TorchEngine
+from degrain.nets import NETS
+from degrain.train.recipes import RECIPES
+
+SMALL = {
+    "unet": {"widths": (8, 12, 16), "encoder": (1, 0), "decoder": (1, 1), "middle": 1},
+}
+SIZES = [(1, 1), (1, 37), (7, 3), (16, 16), (33, 50)]
+
+
+def build(name: str, channels: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return NETS[name](channels=channels, **SMALL[name]).eval()
+
+
+def test_every_net_has_a_small_version_here() -> None:
+    assert set(SMALL) == set(NETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size"), itertools.product(NETS, (1, 3), SIZES), ids=str
+)
+def test_shape_is_kept_at_any_size(name: str, channels: int, size: tuple[int, int]) -> None:
+    x = torch.rand(2, channels, *size)
+    with torch.no_grad():
+        y = build(name, channels)(x)
+    assert y.shape == x.shape
+    assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_weight_gets_a_gradient(name: str) -> None:
+    net = build(name, 1).train()
+    net(torch.rand(2, 1, 32, 40)).square().mean().backward()
+    for weight_name, weight in net.named_parameters():
+        assert weight.grad is not None, weight_name
+        assert weight.grad.abs().max() > 0, weight_name
+
+
+def test_unet_scales_with_its_input() -> None:
+    net = build("unet", 1)
+    x = torch.rand(1, 1, 40, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(net(3.5 * x), 3.5 * net(x), rtol=1e-4, atol=1e-5)
+
+
+def test_unet_reaches_as_far_as_its_layers_say() -> None:
+    """Reach in pixels, summed layer by layer, against the measured one.
+
+    The stride-2 head, each 3×3 layer at scale s, and the strided layers' own windows.
+    """
+    net = build("unet", 1)
+    halo, multiple_of = measure(TorchEngine(net), side=192)
+    assert multiple_of == net.multiple_of == 8
+    three_by_three = {2: 1 + 2 + 2, 4: 2, 8: 2}  # head or tail, encoder, decoder at each scale
+    outer_layers = 2  # the tail reaches one more low-resolution pixel, as the head does
+    most = outer_layers + sum(scale * layers for scale, layers in three_by_three.items()) + 8
+    assert most - 12 <= halo <= most
+
+
+def test_unet_refuses_lists_that_do_not_match() -> None:
+    with pytest.raises(ValueError, match="one encoder"):
+        NETS["unet"](widths=(8, 8), encoder=(1, 1), decoder=(1,))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_builds_its_net(name: str) -> None:
+    recipe = RECIPES[name]()
+    with torch.device("meta"):
+        net = NETS[recipe.net](**recipe.options)
+    assert sum(weight.numel() for weight in net.parameters()) > 1000

@@ -1,0 +1,238 @@
+"""Training: reproducible, resumable to the bit, and honest about what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from degrain.errors import TrainingError, UsageError
+from degrain.train import checkpoint, fit, recipes
+from degrain.train.data import CropSource, Pack, load, pack, read_pairs, split
+from degrain.train.muon import orthogonalize
+from degrain.train.setup import train
+
+
+def picture(seed: int, shape: tuple[int, ...] = (56, 64, 3)) -> np.ndarray:
+    """Smooth shapes with edges: something a net can learn to clean."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    waves = sum(
+        np.sin(rng.uniform(0.05, 0.3) * x + rng.uniform(0.05, 0.3) * y + k) for k in range(3)
+    )
+    levels = 127 + 40 * waves + 50 * (x > rng.integers(shape[1]))
+    return np.repeat(np.clip(levels, 0, 255).astype(np.uint8)[..., None], shape[2], axis=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "clean", count=6)
+
+
+def write_pictures(folder: Path, count: int, noise: float = 0.0) -> Path:
+    import pyvips
+
+    folder.mkdir()
+    for k in range(count):
+        rng = np.random.default_rng(100 + k)
+        pixels = picture(k) + noise * rng.standard_normal((56, 64, 3))
+        image = pyvips.Image.new_from_array(np.clip(pixels, 0, 255).astype(np.uint8))
+        image.write_to_file(str(folder / f"{k:02}.png"))
+    return folder
+
+
+def run(folder: Path, target: Path, **options: Any) -> fit.State:
+    return train("tiny-gray", data=[folder], run=target, quiet=True, device="cpu", **options)
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_same_seed_same_weights_other_seed_others(folder: Path, tmp_path: Path) -> None:
+    first = run(folder, tmp_path / "a", steps=6, seed=3)
+    second = run(folder, tmp_path / "b", steps=6, seed=3)
+    third = run(folder, tmp_path / "c", steps=6, seed=4)
+    assert same_weights(first.net, second.net)
+    assert not same_weights(first.net, third.net)
+
+
+def test_resumed_equals_uninterrupted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(folder, tmp_path / "whole", steps=10)
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    stop_at(monkeypatch, step=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "broken", steps=10)
+    monkeypatch.undo()
+    resumed = run(folder, tmp_path / "broken", resume=True)
+    assert resumed.step == 10
+    assert same_weights(whole.net, resumed.net)
+    assert same_weights(whole.average, resumed.average)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    draw = fit.draw_batch
+
+    def interrupted(*args: Any) -> Any:
+        if args[3] == step:
+            raise KeyboardInterrupt
+        return draw(*args)
+
+    monkeypatch.setattr(fit, "draw_batch", interrupted)
+
+
+def test_killed_run_leaves_a_good_checkpoint(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from degrain.train import fit; from degrain.train.setup import train\n"
+        "fit.SECONDS_BETWEEN_CHECKPOINTS = 0.0\n"
+        "train('tiny-gray', data=[Path(sys.argv[1])], run=Path(sys.argv[2]), steps=100000,"
+        " quiet=True, device='cpu')\n"
+    )
+    target = tmp_path / "run"
+    arguments = [sys.executable, "-c", code, str(folder), str(target)]
+    process = subprocess.Popen(
+        arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    deadline = time.monotonic() + 60
+    while not (target / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    saved = checkpoint.load(target / "checkpoint.pt")
+    resumed = run(folder, target, resume=True, steps=saved["step"] + 2)
+    assert resumed.step == saved["step"] + 2
+
+
+def test_training_lowers_the_error(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "run", steps=150, noise="gaussian:25")
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    psnr = json.loads(rows[-1])["psnr"]
+    assert psnr["gaussian:25"] > 24.0  # the noisy pictures have 20.2 dB
+
+
+def test_trains_on_pairs(tmp_path: Path) -> None:
+    clean = write_pictures(tmp_path / "clean", count=4)
+    noisy = write_pictures(tmp_path / "noisy", count=4, noise=20)
+    state = train(
+        "tiny-gray", pairs=(noisy, clean), run=tmp_path / "run", steps=4, quiet=True, device="cpu"
+    )
+    assert state.step == 4
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["pairs"] == ["noisy", "clean"]
+
+
+def test_pairs_must_match(tmp_path: Path) -> None:
+    clean = write_pictures(tmp_path / "clean", count=3)
+    noisy = write_pictures(tmp_path / "noisy", count=4)
+    with pytest.raises(TrainingError, match="no partner"):
+        read_pairs(noisy, clean)
+
+
+def test_nan_loss_stops_with_advice(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fit.LOSSES, "l1", lambda a, b: (a - b).mean() * float("nan"))
+    with pytest.raises(TrainingError, match=r"became nan.*--resume"):
+        run(folder, tmp_path / "run", steps=50)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_pack_round_trip(folder: Path, tmp_path: Path) -> None:
+    pack([folder], tmp_path / "p.npz")
+    packed, direct = load([tmp_path / "p.npz"]), load([folder])
+    assert packed.names == direct.names
+    for a, b in zip(packed.pictures, direct.pictures, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_from_a_pack_equals_training_from_its_folder(folder: Path, tmp_path: Path) -> None:
+    pack([folder], tmp_path / "p.npz")
+    first = run(folder, tmp_path / "a", steps=3)
+    second = run(tmp_path / "p.npz", tmp_path / "b", steps=3)
+    assert same_weights(first.net, second.net)
+
+
+def test_damaged_pack_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "p.npz"
+    path.write_bytes(b"no zip file")
+    with pytest.raises(TrainingError, match="no pack"):
+        load([path])
+
+
+def test_crops_come_from_the_pictures_in_all_orientations() -> None:
+    values = np.arange(20 * 30, dtype=np.float32).reshape(20, 30, 1)
+    source = CropSource(Pack(("a",), (0,), (values,)), channels=1, crop=5)
+    (crops,) = source.draw(200, torch.Generator().manual_seed(0))
+    steps = {(float(c[0, 0, 1] - c[0, 0, 0]), float(c[0, 1, 0] - c[0, 0, 0])) for c in crops}
+    assert steps == {(a, b) for a in (1, -1) for b in (30, -30)} | {
+        (b, a) for a in (1, -1) for b in (30, -30)
+    }
+
+
+def test_sources_are_drawn_equally_often() -> None:
+    pictures = tuple(np.full((8, 8, 1), k > 0, dtype=np.float32) for k in range(10))
+    source = CropSource(Pack(("x",) * 10, (0,) + (1,) * 9, pictures), channels=1, crop=4)
+    (crops,) = source.draw(4000, torch.Generator().manual_seed(0))
+    assert 0.46 < float(crops[:, 0, 0, 0].mean()) < 0.54
+
+
+def test_too_small_pictures_are_refused() -> None:
+    with pytest.raises(TrainingError, match="64×64"):
+        CropSource(Pack(("a",), (0,), (picture(0),)), channels=1, crop=64)
+
+
+def test_split_holds_out_every_twentieth() -> None:
+    names = tuple(f"{k:03}" for k in range(40))
+    packed = Pack(names, (0,) * 40, tuple(picture(0) for _ in names))
+    kept, held_out = split(packed)
+    assert held_out.names == ("000", "020")
+    assert set(kept.names) == set(names) - set(held_out.names)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 1, "minutes": 1.0}, "not both"),
+        ({"steps": 0}, "positive"),
+        ({"noise": "gauss"}, "Unknown noise"),
+        ({"device": "nowhere"}, "cannot be used"),
+    ],
+)
+def test_contradictions_are_usage_errors(
+    folder: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train("tiny-gray", **{"data": [folder], "run": tmp_path / "r", "quiet": True, **options})
+
+
+def test_a_run_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "run", steps=1)
+    with pytest.raises(UsageError, match="--resume"):
+        run(folder, tmp_path / "run", steps=1)
+
+
+def test_unknown_recipe_offers_the_nearest() -> None:
+    with pytest.raises(UsageError, match="degrain-gray"):
+        recipes.find_recipe("degrain-grey")
+
+
+def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((3, 20, 50), (2, 50, 20)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape), 5))
+        assert values.min() > 0.5
+        assert values.max() < 1.3
