@@ -1,0 +1,389 @@
+"""Denoiser: a model, an engine and the tiling, behind one call.
+
+Pictures are worked on tile by tile. Only a tile is ever held as floats; the picture itself
+stays in its own depth, and so does the result, so that 100 megapixels need no setting.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrain import tiling
+from degrain.engines.protocol import Engine
+from degrain.errors import ModelError, PictureError, UsageError
+from degrain.picture import Picture
+from degrain.zoo import store
+from degrain.zoo.card import ModelCard
+
+Progress = Callable[[float], None]
+"""Called with the fraction done, rising to 1.0."""
+
+MEGABYTE = 1_000_000
+LIBRARY_MB = 150
+"""Part of the memory budget kept for the interpreter, ONNX Runtime, libvips and weights."""
+
+_FLOATS_PER_PIXEL = 4
+"""Copies of a tile outside the engine, in floats a channel: input, output, blend, result."""
+
+
+class Denoiser:
+    """Takes the noise out of pictures; reusable, and safe to call from several threads.
+
+    Models are loaded when the first picture needs them. Every call that runs at the same time
+    takes its own share of `memory_mb`.
+
+    Args:
+        model: a model's name, the path of an ONNX file, or "auto": by channels.
+        threads: how many cores one call may use; None: all that this process may use.
+        memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
+            with it, results do not change.
+
+    Raises:
+        UsageError: threads or memory_mb below 1.
+    """
+
+    def __init__(
+        self, model: str | Path = "auto", *, threads: int | None = None, memory_mb: int = 1024
+    ) -> None:
+        if threads is not None and threads < 1:
+            msg = f"{threads} threads cannot do any work; give 1 or more, or none for all cores."
+            raise UsageError(msg)
+        if memory_mb < 1:
+            msg = f"A memory budget of {memory_mb} MB is not possible; the default is 1024."
+            raise UsageError(msg)
+        self._model = model
+        self._threads = threads
+        self._memory_mb = memory_mb
+        self._lock = threading.Lock()
+        self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
+
+    @classmethod
+    def from_engine(cls, card: ModelCard, engine: Engine, *, memory_mb: int = 1024) -> Denoiser:
+        """A denoiser around an engine of your own, say a `TorchEngine`."""
+        denoiser = cls(card.name, memory_mb=memory_mb)
+        denoiser._loaded[card.name] = (card, _matching(card, engine))
+        return denoiser
+
+    def __call__(
+        self, image: Any, *, strength: float = 1.0, on_progress: Progress | None = None
+    ) -> Any:
+        """Denoise an array, a PIL image or a picture file; the same kind comes back.
+
+        Args:
+            image: array of H×W, H×W×1, H×W×3, or with alpha last H×W×2, H×W×4; uint8, uint16
+                (full range from black to white) or float16, float32, float64 (1.0 is white; not
+                clipped). Or a PIL image of mode L, LA, RGB, RGBA, I;16 or F. Or the path of a
+                picture file, which gives an array. The input is never modified.
+            strength: 0 returns a copy, 1 the network's answer, between them a mixture.
+            on_progress: called with the fraction done after every tile.
+
+        Returns:
+            The same type, shape, dtype and range. Alpha is passed through untouched.
+
+        Raises:
+            UsageError: strength outside 0..1, unknown model, memory budget too small.
+            PictureError: not a picture, or NaN or infinity in it.
+            ModelError: the model is damaged or no denoiser.
+        """
+        if isinstance(image, str | Path):
+            return self._from_path(Path(image), strength, on_progress)
+        if _is_pil(image):
+            return self._pil(image, strength, on_progress)
+        if isinstance(image, np.ndarray):
+            return self._array(image, strength, on_progress)
+        msg = f"{type(image).__name__} is no picture; give a numpy array, a PIL image or a path."
+        raise PictureError(msg)
+
+    def picture(
+        self, picture: Picture, *, strength: float = 1.0, on_progress: Progress | None = None
+    ) -> Picture:
+        """Denoise every page of a picture; alpha, metadata and origin stay as they are."""
+        outs = tuple(np.empty_like(page, order="C", subok=False) for page in picture.pages)
+        self._pages(picture.pages, outs, strength, on_progress)
+        return picture.with_pages(outs)
+
+    def file(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        strength: float = 1.0,
+        overwrite: bool = False,
+        on_progress: Progress | None = None,
+    ) -> Picture:
+        """Denoise a picture file into another one, which appears whole or not at all.
+
+        Returns:
+            The denoised picture, as written.
+
+        Raises:
+            UsageError: as for a call; also if the target exists and `overwrite` is False.
+            PictureError: the source cannot be read or the target cannot be written.
+        """
+        from degrain import files
+
+        if Path(target).exists() and not overwrite:
+            msg = f"{target} exists already; choose another name or allow overwriting."
+            raise UsageError(msg)
+        clean = self.picture(files.read(Path(source)), strength=strength, on_progress=on_progress)
+        files.write(clean, Path(target), overwrite=overwrite)
+        return clean
+
+    def model_name(self, channels: int) -> str:
+        """The name of the model that works on pictures of 1 (grey) or 3 (color) channels."""
+        key = self._key(channels)
+        return key if isinstance(key, str) and store.has_model(key) else self._load(key)[0].name
+
+    def _key(self, channels: int) -> str | Path:
+        """What to load for this many color channels."""
+        if self._model != "auto":
+            return self._model
+        if channels == 1:
+            return "degrain-gray"
+        return "degrain-photo" if store.has_model("degrain-photo") else "degrain-color"
+
+    def _load(self, key: str | Path) -> tuple[ModelCard, Engine]:
+        """Card and engine, loaded once however many threads ask."""
+        with self._lock:
+            if key not in self._loaded:
+                from degrain.engines.onnx import OnnxEngine
+
+                card = store.load_model(key)
+                engine = OnnxEngine(card.path, threads=self._threads)
+                self._loaded[key] = (card, _matching(card, engine))
+            return self._loaded[key]
+
+    def _from_path(self, path: Path, strength: float, on_progress: Progress | None) -> Any:
+        from degrain import files
+
+        picture = files.read(path)
+        if len(picture.pages) > 1:
+            msg = f"{path} has {len(picture.pages)} pages; use Denoiser.file to denoise them all."
+            raise PictureError(msg)
+        (clean,) = self.picture(picture, strength=strength, on_progress=on_progress).pages
+        if picture.alphas is not None:
+            return np.concatenate([clean, picture.alphas[0]], axis=2)
+        return clean[..., 0] if clean.shape[2] == 1 else clean
+
+    def _pil(self, image: Any, strength: float, on_progress: Progress | None) -> Any:
+        """PIL image in, PIL image out; its info (profile, EXIF) stays with it."""
+        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16", "F"):
+            target = "RGBA" if image.mode in ("P", "PA", "RGBa") else "RGB"
+            msg = (
+                f"PIL images of mode {image.mode} are not supported; convert this one first: "
+                f"image.convert({target!r})."
+            )
+            raise PictureError(msg)
+        clean = self._array(np.asarray(image), strength, on_progress)
+        result = sys.modules["PIL.Image"].fromarray(clean)
+        result.info = dict(image.info)
+        return result
+
+    def _array(
+        self, image: NDArray[Any], strength: float, on_progress: Progress | None
+    ) -> NDArray[Any]:
+        _check_array(image)
+        pixels = image[..., np.newaxis] if image.ndim == 2 else np.asarray(image)
+        out = np.empty(pixels.shape, dtype=pixels.dtype)
+        colors = 1 if pixels.shape[2] <= 2 else 3
+        out[..., colors:] = pixels[..., colors:]
+        self._pages([pixels[..., :colors]], [out[..., :colors]], strength, on_progress)
+        return out.reshape(image.shape)
+
+    def _pages(
+        self,
+        pages: Sequence[NDArray[Any]],
+        outs: Sequence[NDArray[Any]],
+        strength: float,
+        on_progress: Progress | None,
+    ) -> None:
+        """Denoise H×W×C pages into `outs`, arrays of the same shapes and dtypes."""
+        if not 0.0 <= strength <= 1.0:
+            msg = f"A strength of {strength} is not possible; give a number from 0 to 1."
+            raise UsageError(msg)
+        for page in pages:
+            _check_finite(page)
+        report = _Report(sum(page.shape[0] * page.shape[1] for page in pages), on_progress)
+        for page, out in zip(pages, outs, strict=True):
+            if strength == 0.0:
+                out[...] = page
+                report(page.shape[0] * page.shape[1])
+            else:
+                self._page(page, out, strength, report)
+
+    def _page(
+        self, page: NDArray[Any], out: NDArray[Any], strength: float, report: Callable[[int], None]
+    ) -> None:
+        card, engine = self._load(self._key(page.shape[2]))
+        for tile in self._tiles(page, card):
+            noisy = _to_float(page[tile.read.slices])
+            clean = _run(engine, noisy)[:, :, *tile.kept]
+            if strength < 1.0:
+                noisy = noisy[:, :, *tile.kept]
+                clean = noisy + np.float32(strength) * (clean - noisy)
+            out[tile.inner.slices] = _to_dtype(clean, out.dtype)
+            report(tile.inner.pixels)
+
+    def _tiles(self, page: NDArray[Any], card: ModelCard) -> list[tiling.Tile]:
+        """The tiling that keeps within the memory budget."""
+        height, width, channels = page.shape
+        budget = (self._memory_mb - LIBRARY_MB) * MEGABYTE
+        # The result takes memory too; but a huge one must not starve the tiles.
+        budget = max(budget - page.nbytes, budget // 4)
+        try:
+            size = tiling.tile_for_memory(
+                height,
+                width,
+                card.halo,
+                card.multiple_of,
+                memory_bytes=budget,
+                bytes_per_pixel=card.memory_bytes_per_pixel + 4 * _FLOATS_PER_PIXEL * channels,
+            )
+        except UsageError as error:
+            msg = f"{self._memory_mb} MB are too little: {error}"
+            raise UsageError(msg) from error
+        return tiling.plan(height, width, size, card.halo, card.multiple_of)
+
+
+def denoise(
+    image: Any,
+    *,
+    model: str | Path = "auto",
+    strength: float = 1.0,
+    threads: int | None = None,
+    memory_mb: int = 1024,
+) -> Any:
+    """Denoise one picture: an array, a PIL image or a path; the same kind comes back.
+
+    For more than one picture make a `Denoiser`, which keeps its model; it also documents the
+    arguments and errors.
+    """
+    return Denoiser(model, threads=threads, memory_mb=memory_mb)(image, strength=strength)
+
+
+class _Report:
+    """Turns pixels done into the fraction done."""
+
+    def __init__(self, total: int, on_progress: Progress | None) -> None:
+        self._total, self._done, self._on_progress = total, 0, on_progress
+
+    def __call__(self, pixels: int) -> None:
+        self._done += pixels
+        if self._on_progress is not None:
+            self._on_progress(self._done / self._total)
+
+
+def _matching(card: ModelCard, engine: Engine) -> Engine:
+    """The engine, if it is what its card says."""
+    if engine.channels != card.channels:
+        msg = (
+            f"The card of {card.name} says {card.channels} channels but the model has "
+            f"{engine.channels}; export the model again."
+        )
+        raise ModelError(msg)
+    if engine.needs_sigma:
+        msg = f"The model {card.name} must be told the noise level; choose a blind one."
+        raise ModelError(msg)
+    return engine
+
+
+def _is_pil(image: Any) -> bool:
+    """Whether this is a PIL image, found out without importing PIL."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(image, pil.Image)
+
+
+def _check_array(image: NDArray[Any]) -> None:
+    """Raise PictureError for an array that is no picture."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
+        msg = (
+            f"An array of shape {image.shape} is no picture; give H×W, or H×W×C with 1 (grey), "
+            "3 (RGB), 2 or 4 (the same with alpha) channels."
+        )
+        raise PictureError(msg)
+    if image.size == 0:
+        msg = f"An array of shape {image.shape} has no pixels; give at least one."
+        raise PictureError(msg)
+    kind = image.dtype.kind + str(image.dtype.itemsize)
+    if kind not in ("u1", "u2", "f2", "f4", "f8"):
+        msg = (
+            f"Arrays of {image.dtype} are not supported, because their range is unknown; convert "
+            "to uint8 or uint16 (full range), or to float32 (1.0 is white)."
+        )
+        raise PictureError(msg)
+
+
+def _check_finite(page: NDArray[Any]) -> None:
+    """Raise PictureError for NaN, infinity, or what float32 cannot hold; block by block."""
+    if page.dtype.kind != "f":
+        return
+    rows = max(1, (1 << 20) // (page.shape[1] * page.shape[2]))
+    for top in range(0, page.shape[0], rows):
+        with np.errstate(over="ignore"):
+            block = page[top : top + rows].astype(np.float32, copy=False)
+        if not np.isfinite(block).all():
+            msg = (
+                "The picture holds NaN, infinity or numbers beyond 32-bit floats, which would "
+                "spread into its surroundings; replace them first (numpy.nan_to_num)."
+            )
+            raise PictureError(msg)
+
+
+def _white(dtype: np.dtype[Any]) -> float:
+    """The number that stands for white."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+
+
+def _to_float(tile_hwc: NDArray[Any]) -> NDArray[np.float32]:
+    """A crop in its own depth as float32 1×C×H×W, 0..1 for integers; always a copy."""
+    x_nchw = np.array(tile_hwc.transpose(2, 0, 1)[np.newaxis], dtype=np.float32, order="C")
+    if tile_hwc.dtype.kind != "f":
+        x_nchw /= np.float32(_white(tile_hwc.dtype))
+    return x_nchw
+
+
+def _to_dtype(clean_nchw: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Float32 1×C×H×W as H×W×C in the picture's depth; integers are rounded and clipped, once."""
+    if not np.isfinite(clean_nchw).all():
+        msg = "The model gave NaN or infinity for this picture; use another model."
+        raise ModelError(msg)
+    pixels: NDArray[Any] = clean_nchw[0].transpose(1, 2, 0)
+    if dtype.kind != "f":
+        white = np.float32(_white(dtype))
+        pixels = pixels * white
+        np.clip(np.rint(pixels, out=pixels), 0, white, out=pixels)
+    return pixels.astype(dtype)
+
+
+def _run(engine: Engine, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a network on 1×C×H×W whatever its own channels are.
+
+    A grey network sees the channels of a color picture one after the other; a color network
+    sees a grey picture three times and its answers are averaged.
+    """
+    channels = noisy.shape[1]
+    if engine.channels == channels:
+        return engine.run(noisy)
+    if engine.channels == 1:
+        planes = [engine.run(np.ascontiguousarray(noisy[:, [c]])) for c in range(channels)]
+        return np.concatenate(planes, axis=1)
+    answers = engine.run(np.repeat(noisy, engine.channels, axis=1))
+    average: NDArray[np.float32] = answers.mean(axis=1, keepdims=True)
+    return average
+
+
+class _CallableModule(ModuleType):
+    """Makes `degrain.denoise(image)` work although Python binds this module to that name."""
+
+    __call__ = staticmethod(denoise)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -1,0 +1,1 @@
+"""What runs a network on an array: ONNX Runtime by default, PyTorch where asked for."""

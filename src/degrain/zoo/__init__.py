@@ -1,0 +1,1 @@
+"""The models that come with degrain, and how they are described, found and verified."""
