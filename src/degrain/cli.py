@@ -1,0 +1,341 @@
+"""The command: one frozen dataclass per verb; a verb's body is imports and one call.
+
+Attribute docstrings are the help texts. Exit codes: 0 all good, 1 some files failed, 2 usage
+(or a model that cannot be used), 130 interrupted, 141 the reader of a pipe has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
+
+from degrain.errors import DegrainError, ModelError, UsageError
+
+DESCRIPTION = "Takes the noise out of pictures without being told how noisy they are."
+USAGE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+
+PICTURE = arg(metavar="PICTURE")
+PICTURES = arg(metavar="PICTURE [PICTURE ...]")
+
+
+class Verb(Protocol):
+    """Something the command can do."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """Denoise pictures: photo.jpg becomes photo.denoised.jpg beside it, depth and metadata kept."""
+
+    inputs: Annotated[Positional[tuple[Path, ...]], PICTURES]
+    """Pictures or folders; - reads one picture from standard input."""
+    output: Annotated[str | None, arg(aliases=("-o",), metavar="PATH")] = None
+    """A file, a folder (several inputs, or a slash at its end), or - for standard output."""
+    model: Annotated[str, arg(metavar="auto|NAME|FILE.onnx")] = "auto"
+    """Which network: auto picks by channels; `degrain models` lists the names."""
+    strength: Annotated[float, arg(metavar="0..1")] = 1.0
+    """How much of the noise to take out: 0 nothing, 1 all of it."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Processor threads; as many as there are when not given."""
+    memory_mb: Annotated[int, arg(metavar="N")] = 1024
+    """Memory for the network, in MB; large pictures go through in exact tiles."""
+    recursive: bool = False
+    """Go into folders inside of folders; the tree is kept in the output."""
+    overwrite: bool = False
+    """Replace outputs that exist; otherwise they count as done and are skipped."""
+    dry_run: bool = False
+    """Only say what would be done."""
+    json: bool = False
+    """Print one JSON object per picture instead of a line for people."""
+    quiet: bool = False
+    """Print nothing but errors (and the JSON that --json asks for)."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.batch import denoise_all
+
+        return denoise_all(self)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Say how noisy pictures are: the noise standard deviation of each channel."""
+
+    inputs: Annotated[Positional[tuple[Path, ...]], PICTURES]
+    """Pictures, or - for standard input."""
+    json: bool = False
+    """Print one JSON object per picture."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import estimate_all
+
+        return estimate_all(self.inputs, as_json=self.json)
+
+
+@dataclass(frozen=True)
+class AddNoise:
+    """Add noise to a clean picture, to try things out or to measure; same seed, same noise."""
+
+    input: Annotated[Positional[Path], PICTURE]
+    """The clean picture."""
+    output: Annotated[Path, arg(aliases=("-o",), metavar="PATH")]
+    """Where the noisy picture goes; PNG or TIFF keep the noise as it is, JPEG does not."""
+    noise: Annotated[str, arg(metavar="SPEC")]
+    """gaussian:25, gaussian:0-55, poisson:30, poisson-gaussian:0.01,0.02, jpeg:40 or mask:0.5."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Number that decides the random draw."""
+    overwrite: bool = False
+    """Replace the output if it exists."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import add_noise_to_file
+
+        return add_noise_to_file(self.input, self.output, self.noise, self.seed, self.overwrite)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Measure how close pictures are to a clean one: PSNR in dB and SSIM."""
+
+    clean: Annotated[Positional[Path], PICTURE]
+    """The clean picture."""
+    others: Annotated[Positional[tuple[Path, ...]], PICTURES]
+    """The pictures to judge; same size and channels as the clean one."""
+    json: bool = False
+    """Print one JSON object per picture."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import compare_all
+
+        return compare_all(self.clean, self.others, as_json=self.json)
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the models, or show one card: size, reach, license, training data, quality."""
+
+    name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
+    """A model's name or an ONNX file."""
+    json: bool = False
+    """Print one JSON object per model."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import show_models
+
+        return show_models(self.name, as_json=self.json)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network on your own pictures and your own noise (needs degrain[train])."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
+    """Which network and how: degrain-gray, degrain-color, tiny-gray ..."""
+    run_folder: Annotated[Path, arg(name="run", aliases=("-o",), metavar="FOLDER")]
+    """The run folder: checkpoints, metrics, configuration."""
+    data: Annotated[tuple[Path, ...], arg(metavar="FOLDER|FILE.npz ...")] = ()
+    """Folders of clean pictures, or packs made by `degrain pack`."""
+    pairs: Annotated[tuple[Path, Path] | None, arg(metavar="NOISY CLEAN")] = None
+    """Two folders with the same file names: real noisy pictures and clean ones."""
+    resume: bool = False
+    """Go on from the last checkpoint of the run folder."""
+    steps: Annotated[int | None, arg(metavar="N")] = None
+    """Budget in steps, instead of the recipe's."""
+    minutes: Annotated[float | None, arg(metavar="M")] = None
+    """Budget in minutes, instead of the recipe's."""
+    noise: Annotated[str | None, arg(metavar="SPEC")] = None
+    """Noise to train on, instead of the recipe's."""
+    batch: Annotated[int | None, arg(metavar="N")] = None
+    """Crops a step, instead of the recipe's."""
+    crop: Annotated[int | None, arg(metavar="PIXELS")] = None
+    """Side of a crop, instead of the recipe's; pictures must be at least as large."""
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    """Number that decides all random draws, instead of the recipe's."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    start: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Start from the weights of this model (name or ONNX file): fine-tuning."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import train_run
+
+        return train_run(self)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Pack folders of pictures into one file that `degrain train --data` reads."""
+
+    folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="FOLDER [FOLDER ...]")]
+    """Folders of clean pictures, searched with the folders inside."""
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.npz")]
+    """The pack."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import pack_folders
+
+        return pack_folders(self.folders, self.output)
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write the network of a training run as an ONNX file with its card (needs degrain[train])."""
+
+    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
+    """A run folder of `degrain train`."""
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")]
+    """The model file; `degrain denoise --model FILE.onnx` uses it."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import export_model
+
+        return export_model(self.run_folder, self.output)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure denoisers on a folder of clean pictures; `bench report RESULTS` prints the table."""
+
+    suite: Annotated[Positional[str], arg(metavar="gray|color")]
+    """gray: color pictures are made gray first; color: RGB pictures as they are."""
+    data: Annotated[Path, arg(metavar="FOLDER")]
+    """Folder of clean pictures."""
+    output: Annotated[Path, arg(aliases=("-o",), metavar="RESULTS")]
+    """Folder or .jsonl file for one line per picture, noise and method; it is continued."""
+    method: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
+    """Model names, onnx:FILE, bm3d, nlm, noisy; noisy and auto when not given."""
+    noise: Annotated[tuple[str, ...], arg(metavar="SPEC ...")] = ()
+    """Noise specs; gaussian:15, gaussian:25 and gaussian:50 when not given."""
+    conversion: Annotated[str, arg(metavar="luma|average")] = "luma"
+    """How color becomes gray."""
+    protocol: Annotated[str, arg(metavar="float|clip8")] = "float"
+    """Noisy pictures as floats, or clipped and rounded to 8 bits."""
+    ids: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Text file that lists the pictures to take, one name a line."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Take the first N pictures only."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Number that decides the noise."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Processor threads; as many as there are when not given."""
+    quiet: bool = False
+    """Show no progress bar."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import bench_suite
+
+        return bench_suite(self)
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """Print the results of `degrain bench` as Markdown tables."""
+
+    results: Annotated[Positional[Path], arg(metavar="RESULTS")]
+    """What `degrain bench -o` wrote."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import bench_report
+
+        return bench_report(self.results)
+
+
+@dataclass(frozen=True)
+class Info:
+    """Versions, processors, folders: paste this into bug reports."""
+
+    json: bool = False
+    """Print one JSON object."""
+    version: bool = False
+    """Print only degrain's version, as `degrain --version` does."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import show_info
+
+        return show_info(as_json=self.json, only_version=self.version)
+
+
+VERBS: Any = (
+    Annotated[Denoise, subcommand("denoise")]
+    | Annotated[Estimate, subcommand("estimate")]
+    | Annotated[AddNoise, subcommand("add-noise")]
+    | Annotated[Compare, subcommand("compare")]
+    | Annotated[Models, subcommand("models")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Pack, subcommand("pack")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[Bench, subcommand("bench")]
+    | Annotated[Info, subcommand("info")]
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        argv: the words after `degrain`; the process's own when None.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words == ["--version"]:
+            words = ["info", "--version"]
+        code = _parse(words).run()
+        sys.stdout.flush()
+    except (UsageError, ModelError) as error:
+        return _say(error, USAGE)
+    except DegrainError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return _say("Interrupted; files that were finished are whole.", INTERRUPTED)
+    except BrokenPipeError:
+        # Python flushes standard output once more when it ends; let that go nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return code
+
+
+def entry() -> None:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # a file name that the terminal cannot show must not stop the batch
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(main())
+
+
+def _parse(words: list[str]) -> Verb:
+    """Words to a verb; wrong ones end with exit code 2 and help with 0, both by tyro."""
+    config = (FlagCreatePairsOff,)
+    if words[:2] == ["bench", "report"]:
+        report: Verb = tyro.cli(
+            BenchReport, args=words[2:], prog="degrain bench report", config=config
+        )
+        return report
+    verb: Verb = tyro.cli(VERBS, args=words, prog="degrain", description=DESCRIPTION, config=config)
+    return verb
+
+
+def _say(message: object, code: int) -> int:
+    """One line on standard error."""
+    print(f"degrain: {message}", file=sys.stderr)
+    return code
