@@ -22,11 +22,12 @@ class Picture:
 
     Attributes:
         pages: one H×W×C array a page (C 1 or 3, no alpha), uint8, uint16 or float32. All
-            pages have the same shape and dtype. Most files have a single page.
+            pages have the same shape and dtype. Most files have a single page. Pages may be
+            views (a turned picture, or one with alpha), so not contiguous.
         alphas: one H×W×1 array a page in the dtype of `pages`, or None without transparency.
         metadata: libvips header fields to write back verbatim (ICC profile, EXIF, XMP,
             resolution, page height and delay ...).
-        origin: facts about the file that steer writing (`format`, JPEG `quality`,
+        origin: facts about the file that steer writing (`file`, `format`, JPEG `quality`,
             TIFF `compression` ...), never shown to a network.
     """
 

@@ -1,0 +1,219 @@
+"""Planning: which picture goes where, before the first one is read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from degrain import formats
+from degrain.errors import UsageError
+
+MARK = ".denoised"
+"""Goes between stem and suffix of outputs that lie beside their inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to denoise.
+
+    Attributes:
+        source: the file to read.
+        target: the file to write.
+        status: "todo"; "done" if the target exists already; "failed" if it cannot be done.
+        problem: for failed jobs a sentence: what, why, what to do.
+    """
+
+    source: Path
+    target: Path
+    status: Literal["todo", "done", "failed"]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file to work on, and its path within the output folder."""
+
+    source: Path
+    inside: Path
+    problem: str = ""
+
+
+def plan(
+    inputs: Sequence[Path],
+    output: str | Path | None,
+    *,
+    recursive: bool = False,
+    overwrite: bool = False,
+) -> list[Job]:
+    """Decide what is read and what is written.
+
+    `photo.jpg` becomes `photo.denoised.jpg` beside it, unless an output is given: a file for a
+    single picture (its suffix may ask for another format), else a folder, in which the tree of
+    an input folder is kept. A path is taken as a folder if it exists as one, ends in a slash,
+    or has no suffix, or if there are several inputs. Of folders, pictures are taken by suffix;
+    hidden files, and outputs of earlier runs, are left out.
+
+    Args:
+        inputs: files and folders.
+        output: file or folder; None: beside each input.
+        recursive: also take pictures from folders inside of folders.
+        overwrite: existing targets are to be replaced rather than skipped.
+
+    Returns:
+        A job for each picture, in a stable order.
+
+    Raises:
+        UsageError: nothing was found, or the output makes no sense for these inputs.
+    """
+    paths = [Path(path) for path in inputs]
+    folder = _output_folder(paths, output)
+    skipped = folder if output is not None else None
+    found = [one for path in paths for one in _find(path, recursive, beside=output is None)]
+    if skipped is not None:
+        explicit = set(paths)
+        found = [one for one in found if one.source in explicit or not _within(one.source, skipped)]
+    if not found:
+        raise UsageError(_nothing_message(paths, recursive))
+    jobs = [_job(one, output, folder) for one in dict.fromkeys(found)]
+    return _settle(jobs, overwrite)
+
+
+def _output_folder(paths: Sequence[Path], output: str | Path | None) -> Path | None:
+    """The output as a folder, or None if it is a file or if outputs lie beside inputs."""
+    if output is None:
+        return None
+    path = Path(output)
+    many = len(paths) > 1 or any(one.is_dir() for one in paths)
+    if path.is_dir() or str(output).endswith(("/", os.sep)) or not path.suffix:
+        if path.exists() and not path.is_dir():
+            msg = f"{path} is a file, not a folder; give a folder, or a name with a suffix."
+            raise UsageError(msg)
+        return path
+    if many and (path.exists() or formats.is_picture_name(path)):
+        msg = f"{path} is one file, but there are several pictures; give a folder as output."
+        raise UsageError(msg)
+    if many:
+        return path
+    if not formats.is_picture_name(path):
+        msg = f"{path} has a suffix degrain cannot write; use .jpg, .png, .tif, .webp or .avif."
+        raise UsageError(msg)
+    if not path.parent.is_dir():
+        msg = f"The folder {path.parent} does not exist; create it or correct the output."
+        raise UsageError(msg)
+    return None
+
+
+def _find(path: Path, recursive: bool, *, beside: bool) -> Iterator[_Found]:
+    """The files an input stands for."""
+    if path.is_dir():
+        yield from _find_in_folder(path, recursive, beside=beside)
+        return
+    problem = ""
+    if not path.exists():
+        problem = f"{path} does not exist; check the name."
+    elif formats.is_raw_name(path):
+        problem = f"{path} is camera raw, which must be developed to a TIFF first."
+    elif not formats.is_picture_name(path):
+        problem = (
+            f"{path} is no picture by its name; rename it if it is one "
+            "(.jpg, .png, .tif, .webp or .avif)."
+        )
+    yield _Found(path, Path(path.name), problem)
+
+
+def _find_in_folder(top: Path, recursive: bool, *, beside: bool) -> Iterator[_Found]:
+    """Pictures in a folder, sorted; folders that cannot be listed are told."""
+    troubles: list[OSError] = []
+    for here, folders, names in os.walk(top, onerror=troubles.append):
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        for name in sorted(names):
+            path = Path(here, name)
+            output = beside and path.stem.endswith(MARK)
+            if formats.is_picture_name(path) and not name.startswith(".") and not output:
+                yield _Found(path, path.relative_to(top))
+    for trouble in troubles:
+        path = Path(str(trouble.filename or top))
+        reason = (trouble.strerror or str(trouble)).lower()
+        problem = f"The folder {path} cannot be listed ({reason}); check its permissions."
+        yield _Found(path, Path(path.name), problem)
+
+
+def _job(found: _Found, output: str | Path | None, folder: Path | None) -> Job:
+    """Name the target; not yet looked at what is there."""
+    source = found.source
+    if output is None:
+        target = source.with_name(f"{source.stem}{MARK}{source.suffix}")
+    elif folder is None:
+        target = Path(output)
+    else:
+        target = folder / found.inside
+    return Job(source, target, "failed" if found.problem else "todo", found.problem)
+
+
+def _settle(jobs: Sequence[Job], overwrite: bool) -> list[Job]:
+    """Find targets that exist, are inputs, or are wanted twice."""
+    sources = {_key(job.source): job.source for job in jobs}
+    owners: dict[str, Path] = {}
+    settled = []
+    for job in dict.fromkeys(jobs):
+        if job.status == "failed":
+            settled.append(job)
+            continue
+        key = _key(job.target)
+        owner = owners.setdefault(key, job.source)
+        if _key(owner) == _key(job.source) and owner != job.source:
+            continue
+        settled.append(_judge(job, owner, sources.get(key), overwrite))
+    return settled
+
+
+def _judge(job: Job, owner: Path, clash: Path | None, overwrite: bool) -> Job:
+    """The status of one job. `clash`: an input that is also this job's target."""
+    if owner != job.source:
+        problem = (
+            f"{job.source} and {owner} would both be written to {job.target}; "
+            "denoise them into different folders."
+        )
+        return replace(job, status="failed", problem=problem)
+    if (clash is not None and _key(clash) == _key(job.source)) or _same_file(job):
+        problem = f"{job.source} would be written onto itself; give another output."
+        return replace(job, status="failed", problem=problem)
+    if job.target.is_dir():
+        problem = f"{job.target} is a folder, so {job.source} cannot be written there; rename it."
+        return replace(job, status="failed", problem=problem)
+    if not job.target.exists():
+        return job
+    if not overwrite:
+        return replace(job, status="done")
+    if clash is not None:
+        problem = f"{job.target} is itself an input and is not overwritten; give another output."
+        return replace(job, status="failed", problem=problem)
+    return job
+
+
+def _key(path: Path) -> str:
+    """The same for two names of one file, as far as names can tell."""
+    name = os.path.realpath(path)
+    return name.casefold() if sys.platform in ("darwin", "win32") else name
+
+
+def _same_file(job: Job) -> bool:
+    """Whether source and target are one file, be it by hard link."""
+    return job.target.exists() and job.target.samefile(job.source)
+
+
+def _within(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder that is not its own input folder."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _nothing_message(paths: Sequence[Path], recursive: bool) -> str:
+    if not paths:
+        return "No picture was named; give files or folders."
+    names = ", ".join(str(path) for path in paths)
+    hint = "check the folder" if recursive else "add --recursive to look into folders inside"
+    return f"No pictures were found in {names} (.jpg, .png, .tif, .webp, .avif); {hint}."

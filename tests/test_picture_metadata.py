@@ -1,0 +1,188 @@
+"""Profiles, EXIF, XMP, resolution and orientation survive; thumbnails do not."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+from degrain import files, libvips, tiff
+from degrain.picture import Picture
+
+ICC_FIELD = "icc-profile-data"
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def smooth(height, width, channels=3):
+    y, x = np.mgrid[:height, :width]
+    return np.stack([(x * (c + 1) + y) % 256 for c in range(channels)], axis=-1).astype(np.uint8)
+
+
+def vips_image(array, **fields):
+    """A libvips image of an array, with header fields; made without degrain."""
+    vips = libvips.load()
+    image = vips.Image.new_from_array(array)
+    deep = array.dtype == np.uint16
+    if array.ndim == 3 and array.shape[2] >= 3 and array.dtype.kind == "u":
+        image = image.copy(interpretation="rgb16" if deep else "srgb")
+    gvalue = vips.GValue
+    kinds = {bytes: gvalue.blob_type, str: gvalue.gstr_type, int: gvalue.gint_type}
+    for name, value in fields.items():
+        image.set_type(kinds[type(value)], name.replace("_", "-"), value)
+    return image
+
+
+def exif_fields(**extra):
+    """Header fields that make libvips write EXIF."""
+    make = "Testcam (Testcam, ASCII, 8 components, 8 bytes)"
+    exposure = "1/250 (1/250 sec., Rational, 1 components, 8 bytes)"
+    return {"exif-ifd0-Make": make, "exif-ifd2-ExposureTime": exposure, **extra}
+
+
+def header(path):
+    image = libvips.load().Image.new_from_file(str(path))
+    return {name: image.get(name) for name in image.get_fields()}
+
+
+def assert_same(one: Picture, other: Picture):
+    assert one.dtype == other.dtype
+    assert len(one.pages) == len(other.pages)
+    for mine, yours in zip(one.pages, other.pages, strict=True):
+        np.testing.assert_array_equal(mine, yours)
+    assert (one.alphas is None) == (other.alphas is None)
+    for mine, yours in zip(one.alphas or (), other.alphas or (), strict=True):
+        np.testing.assert_array_equal(mine, yours)
+
+
+def metadata_source(tmp_path, suffix, **extra):
+    """A picture file with everything in its header, written without degrain."""
+    vips = libvips.load()
+    profile = vips.Image.new_from_array(smooth(4, 4)).copy(interpretation="srgb")
+    profile = profile.icc_export(output_profile="p3") if hasattr(profile, "icc_export") else profile
+    icc = profile.get(ICC_FIELD)
+    image = vips_image(smooth(24, 40), **exif_fields(**extra))
+    for name, value in ((ICC_FIELD, icc), ("xmp-data", XMP)):
+        image.set_type(vips.GValue.blob_type, name, value)
+    path = tmp_path / f"source{suffix}"
+    image.copy(xres=300 / 25.4, yres=300 / 25.4).write_to_file(str(path))
+    return path, icc
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_metadata_survives(tmp_path, suffix):
+    source, icc = metadata_source(tmp_path, suffix)
+    target = tmp_path / f"target{suffix}"
+    files.write(files.read(source), target)
+    before, after = header(source), header(target)
+    assert after[ICC_FIELD] == icc
+    assert after["xmp-data"] == XMP.replace(b'"6"', b'"1"')
+    assert after["xres"] == pytest.approx(before["xres"], rel=1e-3)
+    if suffix != ".tif":
+        assert after["exif-ifd0-Make"] == before["exif-ifd0-Make"]
+        assert after["exif-ifd2-ExposureTime"] == before["exif-ifd2-ExposureTime"]
+
+
+def tiff_exif(path):
+    with path.open("rb") as file:
+        _, directory = tiff.first_directory(file)
+    return directory
+
+
+def test_exif_goes_from_jpeg_to_tiff_and_back(tmp_path):
+    source, _ = metadata_source(tmp_path, ".jpg")
+    files.write(files.read(source), tmp_path / "middle.tif")
+    directory = tiff_exif(tmp_path / "middle.tif")
+    assert directory.entries[271].data == b"Testcam\x00"
+    assert directory.children[tiff.EXIF_IFD].entries[33434].data == struct.pack("<II", 1, 250)
+    assert_same(files.read(tmp_path / "middle.tif"), files.read(source))
+    files.write(files.read(tmp_path / "middle.tif"), tmp_path / "second.tif")
+    assert tiff_exif(tmp_path / "second.tif").entries[271].data == b"Testcam\x00"
+    files.write(files.read(tmp_path / "second.tif"), tmp_path / "end.jpg")
+    end = header(tmp_path / "end.jpg")
+    assert end["exif-ifd0-Make"].startswith("Testcam")
+    assert end["exif-ifd2-ExposureTime"].startswith("1/250")
+
+
+def test_exif_in_tiff_is_what_pillow_reads(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    source, _ = metadata_source(tmp_path, ".jpg")
+    files.write(files.read(source), tmp_path / "out.tif")
+    with pillow.open(tmp_path / "out.tif") as image:
+        exif = image.getexif()
+        assert exif[271] == "Testcam"
+        assert exif.get_ifd(tiff.EXIF_IFD)[33434] == pytest.approx(1 / 250)
+        np.testing.assert_array_equal(np.asarray(image), files.read(source).pages[0])
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_exif_is_embedded_in_either_byte_order(tmp_path, big):
+    little = tiff.Layout("<", big=False)
+    child = tiff.Directory({33434: tiff.Entry(5, struct.pack("<II", 3, 500), little)})
+    camera = tiff.Entry(2, b"Some camera\x00", little)
+    given = tiff.Directory({272: camera}, {tiff.EXIF_IFD: child})
+    exif = tiff.exif_of(given)
+    order = ">"
+    blank = tiff.Directory({256: tiff.Entry(3, struct.pack(">H", 5), tiff.Layout(order, big))})
+    start = (
+        struct.pack(">2sHHHQ", b"MM", 43, 8, 0, 16) if big else struct.pack(">2sHI", b"MM", 42, 8)
+    )
+    file = BytesIO(start + tiff._pack(blank, tiff.Layout(order, big), len(start)))
+    tiff.embed_exif(file, exif)
+    layout, directory = tiff.first_directory(file)
+    assert layout == tiff.Layout(order, big)
+    assert directory.entries[256].numbers() == (5,)
+    assert directory.entries[272].data == b"Some camera\x00"
+    assert directory.children[tiff.EXIF_IFD].entries[33434].data == struct.pack(">II", 3, 500)
+
+
+def test_a_broken_exif_block_is_ignored(tmp_path):
+    picture = Picture((smooth(5, 5),), None, {"exif-data": b"Exif\x00\x00II*\x00\xff\xff\xff\xff"})
+    files.write(picture, tmp_path / "out.tif")
+    assert_same(files.read(tmp_path / "out.tif"), picture)
+
+
+def test_a_picture_without_exif_gets_none(tmp_path):
+    for suffix in (".jpg", ".png", ".webp"):
+        path = tmp_path / f"bare{suffix}"
+        files.write(Picture((smooth(9, 9),)), path)
+        assert "exif-data" not in header(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_orientation_is_obeyed_and_reset_once(tmp_path, suffix, orientation):
+    vips = libvips.load()
+    source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    options = {"lossless": True} if suffix == ".webp" else {}
+    vips_image(smooth(6, 10), **exif_fields(orientation=orientation)).write_to_file(
+        str(source), **options
+    )
+    picture = files.read(source)
+    upright = vips.Image.new_from_file(str(source)).autorot().numpy()
+    np.testing.assert_array_equal(picture.pages[0], upright)
+    files.write(picture, target)
+    after = header(target)
+    assert after.get("orientation", 1) == 1
+    assert after.get("exif-ifd0-Orientation", "1").startswith("1")
+    shown = vips.Image.new_from_file(str(target)).autorot().numpy()
+    assert shown.shape == upright.shape
+    if suffix != ".jpg":
+        np.testing.assert_array_equal(shown, upright)
+
+
+def test_thumbnails_are_dropped(tmp_path):
+    thumbnail = files.write_bytes(Picture((smooth(8, 8),)), ".jpg")
+    source = tmp_path / "in.jpg"
+    vips_image(smooth(32, 32), **exif_fields(), **{"jpeg-thumbnail-data": thumbnail}).write_to_file(
+        str(source)
+    )
+    assert "jpeg-thumbnail-data" in header(source)
+    files.write(files.read(source), tmp_path / "out.jpg")
+    assert "jpeg-thumbnail-data" not in header(tmp_path / "out.jpg")
+
+
+def test_an_unknown_resolution_is_not_written_as_25_dpi(tmp_path):
+    files.write(Picture((smooth(9, 9),)), tmp_path / "out.png")
+    assert header(tmp_path / "out.png")["xres"] * 25.4 == pytest.approx(72, abs=0.1)
