@@ -1,0 +1,140 @@
+"""Speed and memory of the whole command against OpenCV's non-local means, in one run.
+
+    python benchmarks/speed.py --photo PHOTO.jpg [--megapixels 12] [--runs 3] [--out FILE.json]
+
+A picture of the wanted size is made from PHOTO (enlarged by repetition with mirroring, so that
+texture stays texture), gets Gaussian noise of standard deviation 25 and is stored as a JPEG.
+Then `degrain denoise` and a process that reads, runs `cv2.fastNlMeansDenoisingColored` with its
+default windows, and writes, take turns. Seconds and peak memory are the operating system's
+account of each finished process. Only ratios within a run mean something on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+OPENCV = (
+    "import sys, cv2\n"
+    "cv2.setNumThreads({threads})\n"
+    "image = cv2.imread(sys.argv[1])\n"
+    "clean = cv2.fastNlMeansDenoisingColored(image, None, 10, 10)\n"
+    "cv2.imwrite(sys.argv[2], clean, [cv2.IMWRITE_JPEG_QUALITY, 95])\n"
+)
+
+
+def main() -> None:
+    options = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        noisy = Path(folder, "noisy.jpg")
+        decoded_mb = make_picture(options.photo, noisy, options.megapixels)
+        commands = {"degrain": degrain(noisy, options.threads, options.model)}
+        if not options.only_degrain:
+            code = OPENCV.format(threads=options.threads)
+            target = str(noisy.with_name("opencv.jpg"))
+            commands["opencv"] = [sys.executable, "-c", code, str(noisy), target]
+        rows = take_turns(commands, options.runs)
+    result = summary(rows, options, decoded_mb)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photo", type=Path, required=True, help="any color photograph")
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--model", default="auto")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only-degrain", action="store_true", help="leave OpenCV out")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+def make_picture(photo: Path, target: Path, megapixels: float) -> float:
+    """Write the noisy JPEG (4:3) and return its decoded size in 10^6 bytes."""
+    import pyvips
+
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    width = round(height * 4 / 3)
+    tile = pyvips.Image.new_from_file(str(photo)).colourspace("srgb")[:3].numpy()
+    # Mirrored copies side by side join without an edge.
+    block = np.concatenate([tile, tile[:, ::-1]], axis=1)
+    block = np.concatenate([block, block[::-1]], axis=0)
+    repeats = (-(-height // block.shape[0]), -(-width // block.shape[1]), 1)
+    clean = np.tile(block, repeats)[:height, :width]
+    rng = np.random.default_rng(0)
+    for top in range(0, height, 512):
+        rows = clean[top : top + 512].astype(np.float32)
+        rows += 25 * rng.standard_normal(rows.shape, dtype=np.float32)
+        clean[top : top + 512] = np.clip(np.rint(rows), 0, 255).astype(np.uint8)
+    pyvips.Image.new_from_array(clean).jpegsave(str(target), Q=95)
+    return clean.nbytes / 1e6
+
+
+def degrain(noisy: Path, threads: int, model: str) -> list[str]:
+    target = str(noisy.with_name("degrain.jpg"))
+    command = [sys.executable, "-m", "degrain", "denoise", str(noisy), "-o", target]
+    return [*command, "--overwrite", "--quiet", "--threads", str(threads), "--model", model]
+
+
+def take_turns(commands: dict[str, list[str]], runs: int) -> dict[str, list[dict[str, float]]]:
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            rows[name].append(measured(command))
+    return rows
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Run to the end; wall seconds, processor seconds and peak memory of that process."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    if status != 0:
+        sys.exit(f"{command[:4]} ended with status {status}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak_mb": usage.ru_maxrss * unit / 1e6}
+
+
+def summary(
+    rows: dict[str, list[dict[str, float]]], options: argparse.Namespace, decoded_mb: float
+) -> dict[str, object]:
+    def middle(name: str, key: str) -> float:
+        return round(statistics.median(row[key] for row in rows[name]), 2)
+
+    result: dict[str, object] = {
+        "megapixels": options.megapixels,
+        "decoded_mb": round(decoded_mb, 1),
+        "model": options.model,
+        "threads": options.threads,
+        "runs": options.runs,
+        "machine": platform.processor() or platform.machine(),
+        "methods": {
+            name: {key: middle(name, key) for key in ("seconds", "cpu_seconds", "peak_mb")}
+            for name in rows
+        },
+    }
+    if "opencv" in rows:
+        pairs = zip(rows["degrain"], rows["opencv"], strict=True)
+        ratios = [ours["seconds"] / theirs["seconds"] for ours, theirs in pairs]
+        result["degrain_over_opencv"] = round(statistics.median(ratios), 3)
+    return result
+
+
+if __name__ == "__main__":
+    main()
