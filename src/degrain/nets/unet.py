@@ -1,20 +1,27 @@
-"""UNet: degrain's own blind denoiser, a bias-free residual U-Net at half resolution.
+"""UNet: degrain's own blind denoiser, a residual net at half resolution that scales with its input.
 
 What it is made of, and why:
 
-- The picture enters through a 6×6 convolution of stride 2: a 3×3 convolution on the
-  pixel-unshuffled picture, written as one operator. Working at half resolution is what makes
-  FFDNet (Zhang et al., TIP 2018) cheap.
+- The picture is pixel-unshuffled: four half-size maps a channel. Working at half resolution is
+  what makes FFDNet (Zhang et al., TIP 2018) cheap.
 - No bias anywhere and ReLU units: f(a·x) = a·f(x) for a > 0, which lets the net work at noise
   levels it never saw (Mohan et al., "Robust and interpretable blind image denoising via
   bias-free convolutional neural networks", ICLR 2020).
+- The net is told the noise level by the picture itself: the mean absolute diagonal Haar
+  coefficient around every pixel (Donoho & Johnstone 1994 estimate the noise from these) joins the
+  input as a map of its own. It scales with the picture too, so thresholds can follow the noise
+  without a bias.
+- The local mean is taken off the input: a net that predicts noise has no use for it, and without
+  it the layers are better conditioned (compare Herbreteau et al., "Normalization-equivariant
+  neural networks", NeurIPS 2023). The output of the net does not change when the picture gets
+  lighter: f(x + c) = f(x) + c.
 - Residual learning: the net predicts the noise (Zhang et al., DnCNN, TIP 2017).
-- An encoder and a decoder with additive skips (Ronneberger et al. 2015): context is cheap at
-  low resolution.
+- Coarser scales with additive skips where `widths` has more than one entry (Ronneberger et al.
+  2015). The shipped nets have one scale: see benchmarks/LOG.md.
 
 ```
-noisy ─▶ head 6×6/2 ─▶ blocks ─┬────────────────────▶ + ─▶ blocks ─▶ tail 3×3 ─▶ shuffle ─▶ noise
-                               └▶ down ─▶ … ─▶ up ───┘
+noisy ─▶ analyze ─▶ head 3×3 ─▶ blocks ─┬───────────────────▶ + ─▶ blocks ─▶ tail 3×3 ─▶ noise
+                                        └▶ down ─▶ … ─▶ up ──┘
 ```
 """
 
@@ -25,6 +32,12 @@ import itertools
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+WINDOW = 17
+"""Side of the window of the local mean and of the noise map, in half-resolution pixels."""
+
+MEAN_ABSOLUTE_TO_SIGMA = 1.2533
+"""sqrt(pi / 2): from the mean absolute value of a Gaussian to its standard deviation."""
 
 
 class ResidualBlock(nn.Module):
@@ -60,10 +73,10 @@ class UNet(nn.Module):
         self,
         *,
         channels: int = 1,
-        widths: tuple[int, ...] = (64, 96, 128),
-        encoder: tuple[int, ...] = (1, 1),
-        decoder: tuple[int, ...] = (1, 1),
-        middle: int = 2,
+        widths: tuple[int, ...] = (64,),
+        encoder: tuple[int, ...] = (),
+        decoder: tuple[int, ...] = (),
+        middle: int = 4,
     ) -> None:
         super().__init__()
         if not len(widths) - 1 == len(encoder) == len(decoder):
@@ -71,7 +84,7 @@ class UNet(nn.Module):
             raise ValueError(msg)
         self.multiple_of = 2 ** len(widths)
         steps = list(itertools.pairwise(widths))
-        self.head = nn.Conv2d(channels, widths[0], 6, stride=2, padding=2, bias=False)
+        self.head = nn.Conv2d(5 * channels, widths[0], 3, padding=1, bias=False)
         self.encoder = nn.ModuleList(map(_blocks, widths, encoder))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in steps)
         self.middle = _blocks(widths[-1], middle)
@@ -92,8 +105,7 @@ class UNet(nn.Module):
             N×C×H×W, neither clipped nor rounded.
         """
         height, width = noisy_nchw.shape[-2:]
-        padded = pad_to_multiple(noisy_nchw, self.multiple_of)
-        y = self.head(padded)
+        y = self.head(analyze(pad_to_multiple(noisy_nchw, self.multiple_of)))
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
             y = blocks(y)
@@ -106,6 +118,28 @@ class UNet(nn.Module):
             y = blocks(up(y) + skip)
         noise = functional.pixel_shuffle(self.tail(y), 2)
         return noisy_nchw - noise[..., :height, :width]
+
+
+def analyze(x_nchw: Tensor) -> Tensor:
+    """Unshuffled picture without its local mean, and the noise map: N×5C×(H/2)×(W/2).
+
+    Args:
+        x_nchw: N×C×H×W with even H and W.
+    """
+    unshuffled = functional.pixel_unshuffle(x_nchw, 2)
+    # The four pixels of every 2×2 block, as they lie: a b above c d.
+    a, b, c, d = (unshuffled[:, k::4] for k in range(4))
+    diagonal = (a - b - c + d) / 2
+    mean = local_mean(unshuffled.mean(1, keepdim=True))
+    noise_map = MEAN_ABSOLUTE_TO_SIGMA * local_mean(diagonal.abs())
+    return torch.cat([unshuffled - mean, noise_map], 1)
+
+
+def local_mean(x_nchw: Tensor) -> Tensor:
+    """Mean over a window around every pixel; at the border over the part inside the picture."""
+    reach = WINDOW // 2
+    rows = functional.avg_pool2d(x_nchw, (WINDOW, 1), 1, (reach, 0), count_include_pad=False)
+    return functional.avg_pool2d(rows, (1, WINDOW), 1, (0, reach), count_include_pad=False)
 
 
 def pad_to_multiple(x_nchw: Tensor, multiple_of: int) -> Tensor:

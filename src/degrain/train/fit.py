@@ -29,9 +29,23 @@ from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
 from degrain.train.watch import Validation, Watch
 
-SECONDS_BETWEEN_CHECKPOINTS: Final = 120.0
+SECONDS_BETWEEN_CHECKPOINTS = 120.0
+
+ENDS: Final = ("head", "tail")
+"""Names of the modules at both ends of a net, which Muon leaves to AdamW."""
+
+
+def rms_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
+    """Root of the mean squared error of each crop, averaged over the crops.
+
+    Squared error, which PSNR is made of, but no crop counts for much more than another: with
+    plain MSE the noisiest crops would decide every step.
+    """
+    return ((output_nchw - clean_nchw).square().mean((1, 2, 3)) + 1e-7).sqrt().mean()
+
 
 LOSSES: Final = {
+    "rms": rms_loss,
     "l1": functional.l1_loss,
     "mse": functional.mse_loss,
     "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),
@@ -80,13 +94,13 @@ def new_state(recipe: Recipe, net: nn.Module) -> State:
 
 def make_optimizers(recipe: Recipe, net: nn.Module) -> list[torch.optim.Optimizer]:
     """AdamW for all, or Muon inside the net and AdamW for its first and last layer."""
-    params = [param for param in net.parameters() if param.requires_grad]
     if recipe.optimizer == "adamw":
-        return [torch.optim.AdamW(params, recipe.lr, weight_decay=0.0)]
+        return [torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=0.0)]
     # The ends map pixels to features: orthogonal steps, which weigh all directions alike,
     # suit them badly (Jordan 2024 keeps AdamW for embeddings and heads for the same reason).
-    inner = [param for param in params[1:-1] if param.ndim >= 2]
-    outer = [param for param in params if all(param is not other for other in inner)]
+    named = dict(net.named_parameters())
+    inner = [p for name, p in named.items() if name.split(".")[0] not in ENDS and p.ndim >= 2]
+    outer = [p for name, p in named.items() if name.split(".")[0] in ENDS or p.ndim < 2]
     return [
         Muon(inner, recipe.lr),
         torch.optim.AdamW(outer, recipe.lr_ends, weight_decay=0.0),

@@ -25,7 +25,7 @@ class Recipe:
         channels: 1 (grey) or 3 (RGB).
         noise: spec of the noise added to every crop.
         gray: conversion of color pictures for a grey net: `luma` or `average`.
-        loss: `l1`, `mse` or `charbonnier`.
+        loss: `rms`, `l1`, `mse` or `charbonnier`.
         optimizer: `muon` (kernels inside the net; the ends by AdamW) or `adamw`.
         lr: Muon's step length, or AdamW's where that is the optimizer.
         lr_ends: AdamW's step length for the first and last layer beside Muon.
@@ -47,7 +47,7 @@ class Recipe:
     channels: int = 1
     noise: str = "gaussian:0-55"
     gray: str = "luma"
-    loss: str = "l1"
+    loss: str = "rms"
     optimizer: str = "muon"
     lr: float = 0.02
     lr_ends: float = 1e-3
@@ -79,12 +79,7 @@ def tiny_gray() -> Recipe:
     return Recipe(net="unet", options=options, crop=32, batch=4, minutes=None, steps=500)
 
 
-STANDARD: Final[dict[str, Any]] = {
-    "widths": (64, 96, 128),
-    "encoder": (1, 1),
-    "decoder": (1, 1),
-    "middle": 2,
-}
+STANDARD: Final[dict[str, Any]] = {"widths": (64,), "encoder": (), "decoder": (), "middle": 4}
 
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
