@@ -123,16 +123,19 @@ class UNet(nn.Module):
 def analyze(x_nchw: Tensor) -> Tensor:
     """Unshuffled picture without its local mean, and the noise map: N×5C×(H/2)×(W/2).
 
+    Each channel gives five maps: the four pixels of every 2×2 block, and the noise map.
+
     Args:
         x_nchw: N×C×H×W with even H and W.
     """
     unshuffled = functional.pixel_unshuffle(x_nchw, 2)
-    # The four pixels of every 2×2 block, as they lie: a b above c d.
+    mean = local_mean(unshuffled.mean(1, keepdim=True))
+    # The four pixels of a block, as they lie: a b above c d.
     a, b, c, d = (unshuffled[:, k::4] for k in range(4))
     diagonal = (a - b - c + d) / 2
-    mean = local_mean(unshuffled.mean(1, keepdim=True))
     noise_map = MEAN_ABSOLUTE_TO_SIGMA * local_mean(diagonal.abs())
-    return torch.cat([unshuffled - mean, noise_map], 1)
+    maps = [item - mean for item in (a, b, c, d)] + [noise_map]
+    return torch.stack(maps, 2).flatten(1, 2)
 
 
 def local_mean(x_nchw: Tensor) -> Tensor:

@@ -244,12 +244,11 @@ def _quality(run: Path) -> dict[str, dict[str, float]]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's chatter away from people; its errors still come as exceptions."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
