@@ -22,8 +22,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 OPENCV = (
     "import sys, cv2\n"
     "cv2.setNumThreads({threads})\n"
@@ -37,7 +35,7 @@ def main() -> None:
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         noisy = Path(folder, "noisy.jpg")
-        decoded_mb = make_picture(options.photo, noisy, options.megapixels)
+        decoded_mb = make_in_another_process(options.photo, noisy, options.megapixels)
         commands = {"degrain": degrain(noisy, options.threads, options.model)}
         if not options.only_degrain:
             code = OPENCV.format(threads=options.threads)
@@ -63,8 +61,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def make_in_another_process(photo: Path, target: Path, megapixels: float) -> float:
+    """Keep this process small: a child's peak memory begins with that of its parent."""
+    code = (
+        "import sys; from pathlib import Path; import speed; "
+        "print(speed.make_picture(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))"
+    )
+    command = [sys.executable, "-c", code, str(photo), str(target), str(megapixels)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return float(result.stdout)
+
+
 def make_picture(photo: Path, target: Path, megapixels: float) -> float:
     """Write the noisy JPEG (4:3) and return its decoded size in 10^6 bytes."""
+    import numpy as np
     import pyvips
 
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)

@@ -142,6 +142,20 @@ def test_pairs_must_match(tmp_path: Path) -> None:
         read_pairs(noisy, clean)
 
 
+def test_two_processes_train_one_net(folder: Path, tmp_path: Path) -> None:
+    """`torchrun` starts two; gradients are averaged, and the first one writes the run."""
+    target = tmp_path / "run"
+    arguments = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    arguments += ["--standalone", "-m", "degrain", "train", "tiny-gray", "--data", str(folder)]
+    arguments += ["-o", str(target), "--steps", "4", "--batch", "4", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    rows = (target / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [4]
+    assert checkpoint.load(target / "checkpoint.pt")["step"] == 4
+
+
 def test_nan_loss_stops_with_advice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

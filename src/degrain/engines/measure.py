@@ -2,8 +2,10 @@
 
 Neither is typed in by hope. The *reach* is found by changing all pixels on one side of a line
 and looking how far beyond it the output changes; with one and the same input size every kernel
-computes untouched pixels bit for bit as before, so the answer is exact. The *stride* is the
-smallest power of two by which the picture can be moved without changing the output.
+computes untouched pixels bit for bit as before, so the answer is exact. The changed pixels are
+huge, so that even the faintest path through trained weights shows above the rounding. The
+*stride* is the smallest power of two by which the picture can be moved without changing the
+output.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from degrain.errors import ModelError
 SIDE_PX = 384
 """Length of the random strip; the reach must stay below a third of it."""
 _STRIP_PX = 32
+HUGE = np.float32(1e12)
+"""Scale of the changed pixels, far above that of a picture and far below overflow."""
 _STRIDES = (1, 2, 4, 8, 16, 32)
 
 
@@ -38,9 +42,10 @@ def measure(engine: Engine, side: int = SIDE_PX) -> tuple[int, int]:
     rng = np.random.default_rng(0)
     multiple_of, halo = 1, 0
     for axis, size in ((2, (side, _STRIP_PX)), (3, (_STRIP_PX, side))):
-        pair = rng.random((2, 1, engine.channels, *size), dtype=np.float32)
-        stride = _stride(engine, pair[0], axis)
-        halo = max(halo, _reach(engine, pair[0], pair[1], axis, stride))
+        strip = rng.random((1, engine.channels, *size), dtype=np.float32)
+        huge = HUGE * rng.standard_normal(strip.shape, dtype=np.float32)
+        stride = _stride(engine, strip, axis)
+        halo = max(halo, _reach(engine, strip, huge, axis, stride))
         multiple_of = max(multiple_of, stride)
     if halo > side // 3:
         msg = "The model's output depends on pixels far away, so it cannot work tile by tile."
@@ -71,20 +76,20 @@ def _middle(answer: NDArray[np.float32], axis: int, position: int) -> NDArray[np
 def _reach(
     engine: Engine,
     strip: NDArray[np.float32],
-    other: NDArray[np.float32],
+    huge: NDArray[np.float32],
     axis: int,
     stride: int,
 ) -> int:
     """How far a change on one side of a line is felt beyond it, for all lines of one stride."""
-    behind, before = engine.run(strip), engine.run(other)
+    unchanged = engine.run(strip)
     across = tuple(a for a in range(4) if a != axis)
+    along = np.arange(strip.shape[axis]).reshape([-1 if a == axis else 1 for a in range(4)])
     reach = 0
     for line in range(strip.shape[axis] // 2, strip.shape[axis] // 2 + stride):
-        changed = np.arange(strip.shape[axis]) < line
-        shape = [-1 if a == axis else 1 for a in range(4)]
-        mixed = engine.run(np.where(changed.reshape(shape), other, strip))
-        # Up to where, seen from the line, the answer differs from that to the unmixed strip.
-        forth = np.flatnonzero((mixed != behind).any(axis=across)).max(initial=0) - (line - 1)
-        back = line - np.flatnonzero((mixed != before).any(axis=across)).min(initial=line)
+        before = engine.run(np.where(along < line, huge, strip))
+        behind = engine.run(np.where(along >= line, huge, strip))
+        # Up to where, seen from the line, the answer differs from that to the untouched strip.
+        forth = np.flatnonzero((before != unchanged).any(axis=across)).max(initial=0) - (line - 1)
+        back = line - np.flatnonzero((behind != unchanged).any(axis=across)).min(initial=line)
         reach = max(reach, int(forth), int(back))
     return reach

@@ -31,7 +31,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         TrainingError: there is none, or it is damaged.
     """
     if not path.is_file():
-        msg = f"There is no checkpoint at {path}; train first with `degrain train` (without --resume)."
+        msg = f"There is no checkpoint at {path}; train first (`degrain train` without --resume)."
         raise TrainingError(msg)
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)

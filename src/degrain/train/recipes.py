@@ -49,7 +49,7 @@ class Recipe:
     gray: str = "luma"
     loss: str = "rms"
     optimizer: str = "muon"
-    lr: float = 0.02
+    lr: float = 0.008
     lr_ends: float = 1e-3
     warmup_steps: int = 200
     batch: int = 8
@@ -69,7 +69,7 @@ def degrain_gray() -> Recipe:
 
 
 def degrain_color() -> Recipe:
-    """The shipped color net: blind Gaussian noise, about an hour on two cores."""
+    """The shipped color net: blind Gaussian noise; begins best with `--start degrain-gray`."""
     return Recipe(net="unet", options={"channels": 3, **STANDARD}, channels=3)
 
 

@@ -1,0 +1,52 @@
+"""Golden vectors: a shipped model answers today as on the day it was shipped."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from degrain.zoo.card import read_card
+from degrain.zoo.store import SHIPPED
+
+GOLDEN = Path(__file__).with_name("golden")
+NAMES = sorted(path.parent.name for path in SHIPPED.glob("*/card.toml"))
+
+
+def load_maker():
+    spec = importlib.util.spec_from_file_location("golden_make", GOLDEN / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_shipped_model_has_a_golden_vector() -> None:
+    assert {"degrain-color", "degrain-gray"} <= set(NAMES)
+    assert sorted(path.stem for path in GOLDEN.glob("*.npz")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_are_those_of_the_golden_vector(name: str, monkeypatch) -> None:
+    monkeypatch.delenv("DEGRAIN_MODELS", raising=False)
+    maker = load_maker()
+    channels = read_card(SHIPPED / name / "card.toml").channels
+    with np.load(GOLDEN / f"{name}.npz") as stored:
+        expected = stored["answer"]
+    given = maker.fixed_picture(channels)
+    fresh = maker.answer(name, channels)
+    # Processors round differently in the last digits; a changed weight shows far above this.
+    np.testing.assert_allclose(fresh, expected, atol=2e-5)
+    assert np.abs(expected - given).mean() > 0.03
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_golden_vector_is_less_noisy_than_its_picture(name: str) -> None:
+    channels = read_card(SHIPPED / name / "card.toml").channels
+    flat = np.s_[36:44, 5:55]  # a ramp without edges
+    given = load_maker().fixed_picture(channels)[flat]
+    with np.load(GOLDEN / f"{name}.npz") as stored:
+        denoised = stored["answer"][flat]
+    ramp = np.linspace(0.2 + 5 / 200, 0.2 + 54 / 200, 50)[None, :, None]
+    assert np.abs(denoised - ramp).mean() < 0.4 * np.abs(given - ramp).mean()
