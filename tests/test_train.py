@@ -180,6 +180,23 @@ def test_training_from_a_pack_equals_training_from_its_folder(folder: Path, tmp_
     assert same_weights(first.net, second.net)
 
 
+def test_training_from_a_pack_needs_torch_and_numpy_only(folder: Path, tmp_path: Path) -> None:
+    """As on a bare rented machine: every other package is made impossible to import."""
+    pack([folder], tmp_path / "p.npz")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "for name in ('pyvips', 'onnx', 'onnxruntime', 'onnxscript', 'tyro', 'tqdm',"
+        " 'tensorboard', 'skimage'): sys.modules[name] = None\n"
+        "from degrain.train.setup import train\n"
+        "train('tiny-gray', data=[Path(sys.argv[1])], run=Path(sys.argv[2]), steps=2,"
+        " quiet=True, device='cpu')\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "p.npz"), str(tmp_path / "run")]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
 def test_damaged_pack_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     path.write_bytes(b"no zip file")
