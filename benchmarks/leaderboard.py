@@ -25,7 +25,7 @@ BSD68. degrain is blind: it is never told the noise level.
 degrain bench gray  --data DIR/val --ids IDS -o benchmarks/results/bsd68-gray.jsonl \\
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method noisy degrain-gray
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.jsonl \\
-    --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method noisy degrain-color
+    --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method degrain-color
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\
     --out benchmarks/results/speed-100.json
