@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ def rms_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
     return ((output_nchw - clean_nchw).square().mean((1, 2, 3)) + 1e-7).sqrt().mean()
 
 
-LOSSES: Final = {
+LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "rms": rms_loss,
     "l1": functional.l1_loss,
     "mse": functional.mse_loss,
