@@ -156,44 +156,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     }
 
 
-def load_weights(net: nn.Module, model: str) -> None:
-    """Start `net` from a model of the same architecture, by name or ONNX file.
-
-    A grey model may start a color net: its first kernels are spread over the three channels,
-    its last ones repeated; and a color model a grey net, by the reverse.
-
-    Raises:
-        ModelError: a tensor is missing or of another shape.
-    """
-    from degrain.zoo.store import load_model
-
-    stored = read_weights(load_model(model).path)
-    fitted = {}
-    for name, wanted in net.state_dict().items():
-        if name not in stored:
-            msg = f"The model {model} has no weights named {name}; it is another architecture."
-            raise ModelError(msg)
-        fitted[name] = _fit_channels(stored[name], wanted.shape, name)
-    net.load_state_dict(fitted)
-
-
-def _fit_channels(stored: Tensor, wanted: torch.Size, name: str) -> Tensor:
-    """Adapt the kernel of a first or last layer to another number of picture channels."""
-    if stored.shape == wanted:
-        return stored
-    outputs, inputs = stored.shape[:2]
-    if (outputs, 3 * inputs) == tuple(wanted[:2]):
-        return stored.repeat(1, 3, 1, 1) / 3
-    if (3 * outputs, inputs) == tuple(wanted[:2]):
-        return stored.repeat(3, 1, 1, 1)
-    if (outputs, inputs) == (wanted[0], 3 * wanted[1]):
-        return stored.view(outputs, 3, -1, *stored.shape[2:]).sum(1)
-    if (outputs, inputs) == (3 * wanted[0], wanted[1]):
-        return stored.view(3, -1, *stored.shape[1:]).mean(0)
-    msg = f"The weights {name} have shape {tuple(stored.shape)}, not {tuple(wanted)}."
-    raise ModelError(msg)
-
-
 def _require_state_dict_names(net: nn.Module, path: Path) -> None:
     """The exporter must not have renamed or folded a weight."""
     stored = read_weights(path)

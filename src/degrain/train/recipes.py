@@ -65,7 +65,14 @@ class Recipe:
 
 def degrain_gray() -> Recipe:
     """The shipped grey net: blind Gaussian noise, about an hour on two cores."""
-    return Recipe(net="unet", options={"channels": 1, "widths": (64,), "middle": 4}, channels=1)
+    options = {
+        "channels": 1,
+        "widths": (64, 96, 128),
+        "encoder": (1, 1),
+        "decoder": (1, 1),
+        "middle": 2,
+    }
+    return Recipe(net="unet", options=options, channels=1, lr=0.01)
 
 
 def degrain_color() -> Recipe:

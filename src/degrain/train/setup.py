@@ -153,7 +153,7 @@ def _crop_source(
 def _first_state(recipe: Recipe, start: str | None, device: torch.device) -> State:
     net = build_net(recipe)
     if start is not None:
-        from degrain.train.export import load_weights
+        from degrain.train.start import load_weights
 
         load_weights(net, start)
     return new_state(recipe, net.to(device))

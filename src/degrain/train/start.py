@@ -1,0 +1,90 @@
+"""Beginning a network with the weights of another: of its own kind, or of a smaller one.
+
+A smaller network is set into the corner of a larger one so that the larger one computes the
+same at first (Chen, Goodfellow & Shlens, "Net2Net", ICLR 2016): what is new reads its fresh
+weights, but nothing old listens to it yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from degrain.errors import ModelError
+
+
+def load_weights(net: nn.Module, model: str) -> None:
+    """Start `net` from a model of the same architecture, by name or ONNX file.
+
+    The model may have fewer maps a layer than `net`, and fewer residual blocks. A grey model may
+    start a color net: its first kernels are spread over the three channels, its last ones
+    repeated; and a color model a grey net, by the reverse.
+
+    Raises:
+        ModelError: a tensor is missing or does not fit.
+    """
+    from degrain.train.export import read_weights
+    from degrain.zoo.store import load_model
+
+    grow_into(net, read_weights(load_model(model).path), model)
+
+
+def grow_into(net: nn.Module, stored: Mapping[str, Tensor], model: str) -> None:
+    """Set the weights `stored` of a network no larger than `net` into it."""
+    transposed = {
+        f"{name}.weight" for name, m in net.named_modules() if isinstance(m, nn.ConvTranspose2d)
+    }
+    fitted = {}
+    for name, fresh in net.state_dict().items():
+        if name in stored:
+            outputs = 1 if name in transposed else 0
+            fitted[name] = _set_in(_fit_channels(stored[name], fresh), fresh, outputs, name)
+        elif name.endswith("conv1.weight"):
+            fitted[name] = fresh.new_zeros(fresh.shape)  # a new block adds nothing at first
+        elif name.endswith("conv0.weight"):
+            fitted[name] = fresh
+        else:
+            msg = f"The model {model} has no weights named {name}; it is another architecture."
+            raise ModelError(msg)
+    net.load_state_dict(fitted)
+
+
+def _fit_channels(stored: Tensor, wanted: Tensor) -> Tensor:
+    """Adapt the kernel of a first or last layer to another number of picture channels.
+
+    Such a kernel is known by its inputs (five maps a channel) or outputs (four a channel).
+    """
+    if stored.ndim != 4 or stored.shape[2:] != wanted.shape[2:]:
+        return stored
+    (outputs, inputs), (wanted_outputs, wanted_inputs) = stored.shape[:2], wanted.shape[:2]
+    if wanted_inputs == 3 * inputs and inputs == 5:
+        return stored.repeat(1, 3, 1, 1) / 3
+    if wanted_outputs == 3 * outputs and outputs == 4:
+        return stored.repeat(3, 1, 1, 1)
+    if inputs == 3 * wanted_inputs and wanted_inputs == 5:
+        return stored.view(outputs, 3, -1, *stored.shape[2:]).sum(1)
+    if outputs == 3 * wanted_outputs and wanted_outputs == 4:
+        return stored.view(3, -1, *stored.shape[1:]).mean(0)
+    return stored
+
+
+def _set_in(stored: Tensor, fresh: Tensor, outputs: int, name: str) -> Tensor:
+    """`stored` in the first corner of `fresh`; old outputs do not read new inputs.
+
+    Args:
+        outputs: the axis of the output maps, 0 or 1; the other of the two is the input maps'.
+    """
+    if stored.shape == fresh.shape:
+        return stored
+    sizes = list(zip(stored.shape, fresh.shape, strict=False))
+    if stored.ndim != fresh.ndim or stored.ndim != 4 or any(a > b for a, b in sizes):
+        msg = f"The weights {name} have shape {tuple(stored.shape)}, not {tuple(fresh.shape)}."
+        raise ModelError(msg)
+    if stored.shape[2:] != fresh.shape[2:]:
+        msg = f"The kernels {name} are {stored.shape[2]} wide, not {fresh.shape[2]}."
+        raise ModelError(msg)
+    grown = fresh.clone()
+    grown.narrow(outputs, 0, stored.shape[outputs]).zero_()
+    grown[: stored.shape[0], : stored.shape[1]] = stored
+    return grown
