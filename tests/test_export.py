@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from degrain.engines.onnx import OnnxEngine
-from degrain.errors import ModelError
 from degrain.nets.unet import UNet
-from degrain.train.export import count_macs, describe, load_weights, read_weights, write_onnx
+from degrain.train.export import count_macs, describe, read_weights, write_onnx
 from degrain.zoo.card import ModelCard, write_card
 
 SMALL = {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1}
@@ -55,41 +54,6 @@ def test_initializers_carry_the_state_dict(exported) -> None:
     stored = read_weights(path)
     for name, tensor in net.state_dict().items():
         assert torch.equal(stored[name], tensor)
-
-
-def test_weights_load_back_from_the_onnx_file_alone(exported) -> None:
-    net, path, _ = exported[3]
-    other = UNet(channels=3, **SMALL)
-    load_weights(other, str(path))
-    x = torch.rand(1, 3, 16, 16)
-    with torch.no_grad():
-        assert torch.equal(other(x), net(x))
-
-
-def test_gray_weights_start_a_color_net(exported) -> None:
-    """On a picture whose three channels are alike, both nets do the same."""
-    net, path, _ = exported[1]
-    color = UNet(channels=3, **SMALL)
-    load_weights(color, str(path))
-    x = torch.rand(1, 1, 16, 16)
-    with torch.no_grad():
-        torch.testing.assert_close(color(x.expand(1, 3, 16, 16))[:, 1:2], net(x))
-
-
-def test_color_weights_start_a_gray_net(exported) -> None:
-    net, path, _ = exported[3]
-    gray = UNet(channels=1, **SMALL)
-    load_weights(gray, str(path))
-    x = torch.rand(1, 1, 16, 16)
-    with torch.no_grad():
-        same = net(x.expand(1, 3, 16, 16)).mean(1, keepdim=True)
-        torch.testing.assert_close(gray(x), same)
-
-
-def test_other_architecture_is_refused(exported) -> None:
-    _, path, _ = exported[1]
-    with pytest.raises(ModelError, match=r"middle\.1"):
-        load_weights(UNet(channels=1, **{**SMALL, "middle": 2}), str(path))
 
 
 def test_card_is_measured(exported) -> None:

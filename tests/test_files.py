@@ -16,6 +16,7 @@ import pytest
 from degrain import files, formats, libvips, tiff
 from degrain.errors import PictureError
 from degrain.picture import Picture
+from pictures import assert_same, header, smooth, tiff_exif, vips_image
 
 ICC_FIELD = "icc-profile-data"
 
@@ -29,40 +30,6 @@ def noise(rng, height, width, channels, dtype):
     if np.dtype(dtype).kind == "f":
         return rng.normal(0.5, 2, (height, width, channels)).astype(dtype)
     return rng.integers(0, np.iinfo(dtype).max + 1, (height, width, channels)).astype(dtype)
-
-
-def smooth(height, width, channels=3):
-    y, x = np.mgrid[:height, :width]
-    return np.stack([(x * (c + 1) + y) % 256 for c in range(channels)], axis=-1).astype(np.uint8)
-
-
-def vips_image(array, **fields):
-    """A libvips image of an array, with header fields; made without degrain."""
-    vips = libvips.load()
-    image = vips.Image.new_from_array(array)
-    deep = array.dtype == np.uint16
-    if array.ndim == 3 and array.shape[2] >= 3 and array.dtype.kind == "u":
-        image = image.copy(interpretation="rgb16" if deep else "srgb")
-    gvalue = vips.GValue
-    kinds = {bytes: gvalue.blob_type, str: gvalue.gstr_type, int: gvalue.gint_type}
-    for name, value in fields.items():
-        image.set_type(kinds[type(value)], name.replace("_", "-"), value)
-    return image
-
-
-def header(path):
-    image = libvips.load().Image.new_from_file(str(path))
-    return {name: image.get(name) for name in image.get_fields()}
-
-
-def assert_same(one: Picture, other: Picture):
-    assert one.dtype == other.dtype
-    assert len(one.pages) == len(other.pages)
-    for mine, yours in zip(one.pages, other.pages, strict=True):
-        np.testing.assert_array_equal(mine, yours)
-    assert (one.alphas is None) == (other.alphas is None)
-    for mine, yours in zip(one.alphas or (), other.alphas or (), strict=True):
-        np.testing.assert_array_equal(mine, yours)
 
 
 LOSSLESS = [
@@ -151,12 +118,6 @@ def test_lab_becomes_16_bit_srgb(tmp_path):
     picture = files.read(tmp_path / "lab.tif")
     assert picture.dtype == np.uint16
     assert np.abs(picture.pages[0] / 257 - colors).max() < 2
-
-
-def tiff_exif(path):
-    with path.open("rb") as file:
-        _, directory = tiff.first_directory(file)
-    return directory
 
 
 @pytest.mark.parametrize("quality", [1, 5, 10, 25, 49, 50, 51, 75, 80, 90, 92, 95, 99, 100])

@@ -10,28 +10,10 @@ import pytest
 
 from degrain import files, libvips, tiff
 from degrain.picture import Picture
+from pictures import assert_same, header, smooth, tiff_exif, vips_image
 
 ICC_FIELD = "icc-profile-data"
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
-
-
-def smooth(height, width, channels=3):
-    y, x = np.mgrid[:height, :width]
-    return np.stack([(x * (c + 1) + y) % 256 for c in range(channels)], axis=-1).astype(np.uint8)
-
-
-def vips_image(array, **fields):
-    """A libvips image of an array, with header fields; made without degrain."""
-    vips = libvips.load()
-    image = vips.Image.new_from_array(array)
-    deep = array.dtype == np.uint16
-    if array.ndim == 3 and array.shape[2] >= 3 and array.dtype.kind == "u":
-        image = image.copy(interpretation="rgb16" if deep else "srgb")
-    gvalue = vips.GValue
-    kinds = {bytes: gvalue.blob_type, str: gvalue.gstr_type, int: gvalue.gint_type}
-    for name, value in fields.items():
-        image.set_type(kinds[type(value)], name.replace("_", "-"), value)
-    return image
 
 
 def exif_fields(**extra):
@@ -39,21 +21,6 @@ def exif_fields(**extra):
     make = "Testcam (Testcam, ASCII, 8 components, 8 bytes)"
     exposure = "1/250 (1/250 sec., Rational, 1 components, 8 bytes)"
     return {"exif-ifd0-Make": make, "exif-ifd2-ExposureTime": exposure, **extra}
-
-
-def header(path):
-    image = libvips.load().Image.new_from_file(str(path))
-    return {name: image.get(name) for name in image.get_fields()}
-
-
-def assert_same(one: Picture, other: Picture):
-    assert one.dtype == other.dtype
-    assert len(one.pages) == len(other.pages)
-    for mine, yours in zip(one.pages, other.pages, strict=True):
-        np.testing.assert_array_equal(mine, yours)
-    assert (one.alphas is None) == (other.alphas is None)
-    for mine, yours in zip(one.alphas or (), other.alphas or (), strict=True):
-        np.testing.assert_array_equal(mine, yours)
 
 
 def metadata_source(tmp_path, suffix, **extra):
@@ -82,12 +49,6 @@ def test_metadata_survives(tmp_path, suffix):
     if suffix != ".tif":
         assert after["exif-ifd0-Make"] == before["exif-ifd0-Make"]
         assert after["exif-ifd2-ExposureTime"] == before["exif-ifd2-ExposureTime"]
-
-
-def tiff_exif(path):
-    with path.open("rb") as file:
-        _, directory = tiff.first_directory(file)
-    return directory
 
 
 def test_exif_goes_from_jpeg_to_tiff_and_back(tmp_path):

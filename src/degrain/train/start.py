@@ -7,6 +7,7 @@ weights, but nothing old listens to it yet.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -72,17 +73,13 @@ def _fit_channels(stored: Tensor, wanted: Tensor) -> Tensor:
 def _set_in(stored: Tensor, fresh: Tensor, outputs: int, name: str) -> Tensor:
     """`stored` in the first corner of `fresh`; old outputs do not read new inputs.
 
-    Args:
-        outputs: the axis of the output maps, 0 or 1; the other of the two is the input maps'.
+    `outputs` is the axis of the output maps, 0 or 1; the other of the two is the input maps'.
     """
     if stored.shape == fresh.shape:
         return stored
-    sizes = list(zip(stored.shape, fresh.shape, strict=False))
-    if stored.ndim != fresh.ndim or stored.ndim != 4 or any(a > b for a, b in sizes):
+    kernels = stored.ndim == fresh.ndim == 4 and stored.shape[2:] == fresh.shape[2:]
+    if not kernels or any(map(operator.gt, stored.shape[:2], fresh.shape[:2])):
         msg = f"The weights {name} have shape {tuple(stored.shape)}, not {tuple(fresh.shape)}."
-        raise ModelError(msg)
-    if stored.shape[2:] != fresh.shape[2:]:
-        msg = f"The kernels {name} are {stored.shape[2]} wide, not {fresh.shape[2]}."
         raise ModelError(msg)
     grown = fresh.clone()
     grown.narrow(outputs, 0, stored.shape[outputs]).zero_()
