@@ -6,10 +6,12 @@ import itertools
 
 import pytest
 import torch
+from torch.nn import functional
 
 from degrain.engines.measure import measure
 from degrain.engines.torch import TorchEngine
 from degrain.nets import NETS
+from degrain.nets.unet import WINDOW, local_mean
 from degrain.train.recipes import RECIPES
 
 SMALL = {
@@ -82,3 +84,12 @@ def test_every_recipe_builds_its_net(name: str) -> None:
     with torch.device("meta"):
         net = NETS[recipe.net](**recipe.options)
     assert sum(weight.numel() for weight in net.parameters()) > 1000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (5, 3), (17, 16), (33, 50)])
+def test_the_local_mean_is_that_of_the_window_inside_the_picture(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size)
+    reach = WINDOW // 2
+    rows = functional.avg_pool2d(x, (WINDOW, 1), 1, (reach, 0), count_include_pad=False)
+    expected = functional.avg_pool2d(rows, (1, WINDOW), 1, (0, reach), count_include_pad=False)
+    torch.testing.assert_close(local_mean(x), expected, atol=1e-6, rtol=0)
