@@ -19,6 +19,7 @@ SIGMAS = (5, 10, 15, 25, 35, 50)
 
 
 def read(path: Path) -> np.ndarray:
+    """One picture as floats in 0..1."""
     import pyvips
 
     return np.asarray(pyvips.Image.new_from_file(str(path)).numpy())
@@ -35,6 +36,7 @@ def ratios(path: Path, sigma: int, *, clip: bool) -> np.ndarray:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, nargs="+")
     parser.add_argument("--every", type=int, default=1, help="take every Nth picture")

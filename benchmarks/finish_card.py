@@ -19,6 +19,7 @@ from degrain.zoo.card import read_card, write_card
 
 
 def main() -> None:
+    """Read the rows, write the card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("card", type=Path)
     parser.add_argument("results", type=Path)

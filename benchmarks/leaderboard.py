@@ -36,6 +36,7 @@ python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-de
 
 
 def main() -> None:
+    """Write the page."""
     parts = [HEAD, "## Models", models(), "## Quality"]
     for name, title in (("bsd68-gray", "BSD68, gray"), ("bsd68-color", "BSD68, color")):
         path = RESULTS / f"{name}.jsonl"
@@ -46,6 +47,7 @@ def main() -> None:
 
 
 def models() -> str:
+    """Size and cost of every model, from the cards."""
     lines = ["| model | parameters | multiply-accumulates a pixel | halo | file |"]
     lines += ["|---|---|---|---|---|"]
     for card in list_models():

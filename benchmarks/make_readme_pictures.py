@@ -21,6 +21,7 @@ GAP_PX = 8
 
 
 def main() -> None:
+    """Make and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clean", type=Path, default=Path("examples/butterfly.jpg"))
     parser.add_argument("--noise", default="gaussian:25")

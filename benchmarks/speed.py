@@ -32,6 +32,7 @@ OPENCV = (
 
 
 def main() -> None:
+    """Make the noisy picture, let the commands take turns, write the medians."""
     options = parse()
     with tempfile.TemporaryDirectory() as folder:
         noisy = Path(folder, "noisy.jpg")
@@ -50,6 +51,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photo", type=Path, required=True, help="any color photograph")
     parser.add_argument("--megapixels", type=float, default=12)
@@ -96,12 +98,14 @@ def make_picture(photo: Path, target: Path, megapixels: float) -> float:
 
 
 def degrain(noisy: Path, threads: int, model: str) -> list[str]:
+    """The command under test."""
     target = str(noisy.with_name("degrain.jpg"))
     command = [sys.executable, "-m", "degrain", "denoise", str(noisy), "-o", target]
     return [*command, "--overwrite", "--quiet", "--threads", str(threads), "--model", model]
 
 
 def take_turns(commands: dict[str, list[str]], runs: int) -> dict[str, list[dict[str, float]]]:
+    """Every command once a round, so that a busy minute hits all alike."""
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
