@@ -7,9 +7,11 @@ from typing import Final
 
 from torch import nn
 
+from degrain.nets.mean_field import MeanFieldNet
 from degrain.nets.unet import UNet
 
 NETS: Final[dict[str, Callable[..., nn.Module]]] = {
+    "mean-field": MeanFieldNet,
     "unet": UNet,
 }
 """Networks by name; a run's config.json names one and holds its keyword arguments."""

@@ -93,10 +93,25 @@ def tiny_gray() -> Recipe:
     return Recipe(net="unet", options=options, crop=32, batch=4, minutes=None, steps=500)
 
 
+def mean_field() -> Recipe:
+    """The unrolled mean-field iteration of Jain & Seung 2008, Sec. 4, for one noise level."""
+    options = {"channels": 1, "maps": 24, "kernel": 5, "iterations": 4, "sigma_255": 25.0}
+    return Recipe(
+        net="mean-field",
+        options=options,
+        gray="average",
+        noise="gaussian:25",
+        validation_noise=("gaussian:25",),
+        optimizer="adamw",
+        lr=5e-3,
+    )
+
+
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
     "degrain-color": degrain_color,
     "tiny-gray": tiny_gray,
+    "mean-field": mean_field,
 }
 
 
