@@ -15,6 +15,7 @@ from degrain.nets.unet import WINDOW, local_mean
 from degrain.train.recipes import RECIPES
 
 SMALL = {
+    "mean-field": {"maps": 6, "iterations": 3},
     "unet": {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1},
 }
 SIZES = [(1, 1), (1, 37), (7, 3), (16, 16), (33, 50)]

@@ -72,6 +72,7 @@ class MeanFieldNet(nn.Module):
         self.channels, self.kernel, self.iterations = channels, kernel, iterations
         self.sigma, self.damping = sigma_255 / 255, damping
         self.tied, self.direct_input = tied, direct_input
+        self.computes_kernels = tied  # from the weights, to make them symmetric
         own = 1 if tied else iterations
         first = first_filters(maps, channels, kernel)
         seeing = own if direct_input else 1

@@ -84,6 +84,9 @@ def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
                 output_names=["clean"],
                 dynamic_shapes=({0: "n", 2: "h", 3: "w"},),
                 verbose=False,
+                # Where kernels are computed from the weights, the exporter would store the
+                # results instead of small weights; ONNX Runtime computes them once, on loading.
+                optimize=not getattr(net, "computes_kernels", False),
             )
         assert program is not None
         program.save(str(partial))

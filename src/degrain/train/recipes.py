@@ -104,6 +104,9 @@ def mean_field() -> Recipe:
         validation_noise=("gaussian:25",),
         optimizer="adamw",
         lr=5e-3,
+        warmup_steps=50,
+        batch=4,
+        crop=48,
     )
 
 
