@@ -12,6 +12,7 @@ SPECS = [
     "poisson-gaussian:0.01,0.02",
     "jpeg:20-90",
     "mask:0.2-0.7",
+    "text:6-9",
 ]
 
 
@@ -41,7 +42,7 @@ def test_shape_and_determinism(spec, channels):
 
 
 @pytest.mark.parametrize(
-    "spec", ["gaussian:25", "poisson:30", "poisson-gaussian:0.01,0.02", "mask:0.3"]
+    "spec", ["gaussian:25", "poisson:30", "poisson-gaussian:0.01,0.02", "mask:0.3", "text:9"]
 )
 def test_same_statistics_as_numpy(spec):
     noisy = degrade(torch.full((1, 1, 200, 200), 0.4), spec).numpy()

@@ -14,6 +14,8 @@ SPECS = [
     "jpeg:40",
     "jpeg:30-90",
     "mask:0.5",
+    "text:8",
+    "text:8-12",
 ]
 
 
@@ -81,6 +83,20 @@ def test_mask_takes_whole_pixels():
     assert set(np.unique(noisy.sum(axis=2))) == {0.0, 1.5}
 
 
+@pytest.mark.parametrize("size", [8, 20])
+def test_text_is_white_and_leaves_the_picture_between(size):
+    clean = texture()
+    noisy = parse_noise(f"text:{size}").add(clean, np.random.default_rng(0))
+    untouched = np.isclose(noisy, clean).all(axis=2)
+    assert (noisy >= clean - 1e-6).all()
+    assert 0.75 < untouched.mean() < 0.95
+    assert (noisy == 1).all(axis=2).mean() > 0.02
+    # Lines of text: as many rows without any as the gaps between them say.
+    free = untouched.all(axis=1)
+    assert free.mean() == pytest.approx(0.5, abs=0.1)
+    assert np.diff(free.astype(int)).clip(0).sum() == pytest.approx(256 / (2 * size), abs=1.5)
+
+
 def test_jpeg_quality_orders_the_error():
     clean = texture(64, 64)
     rng = np.random.default_rng(0)
@@ -105,6 +121,7 @@ def test_jpeg_quality_orders_the_error():
         "jpeg:0",
         "jpeg:101",
         "mask:1.5",
+        "text:2",
     ],
 )
 def test_bad_spec_says_what_to_do(spec):

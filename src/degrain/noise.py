@@ -8,6 +8,7 @@
 | `poisson-gaussian:0.01,0.02` | gain 0.01 (white is 100 photons), readout noise 0.02 (of 0..1) |
 | `jpeg:40`                    | JPEG compression at quality 40, color halved (4:2:0)           |
 | `mask:0.5`                   | half of the pixels are lost (set to 0)                         |
+| `text:12`                    | white text is written over it, capitals 12 pixels high         |
 
 Every number may be a range `low-high`, drawn uniformly once per picture.
 """
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from degrain.errors import PictureError, UsageError
 from degrain.estimate import estimate_noise
+from degrain.lettering import text_coverage
 
 __all__ = [
     "Gaussian",
@@ -33,6 +35,7 @@ __all__ = [
     "Noise",
     "Poisson",
     "PoissonGaussian",
+    "Text",
     "add_noise",
     "estimate_noise",
     "parse_noise",
@@ -189,6 +192,32 @@ class Mask:
         return f"mask:{self.lost}"
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """White text written over the picture (blind inpainting): y = (1 - c) x + c.
+
+    c is the coverage of `degrain.lettering`. Source of the task: Xie, Xu & Chen, NIPS 2012,
+    Sec. 3.2.
+
+    Attributes:
+        size_px: height of capital letters in pixels; a drawn one is rounded.
+    """
+
+    size_px: Interval
+    form: ClassVar[str] = "text:SIZE"
+
+    def add(self, clean: NDArray[Any], rng: np.random.Generator) -> Floats:
+        """Write over it; see `Noise.add`."""
+        size = round(self.size_px.draw(rng))
+        covered = text_coverage(*clean.shape[:2], size, rng)
+        covered = covered.reshape(covered.shape + (1,) * (clean.ndim - 2))
+        noisy: Floats = (clean * (1 - covered) + covered).astype(np.float32, copy=False)
+        return noisy
+
+    def __str__(self) -> str:
+        return f"text:{self.size_px}"
+
+
 def parse_noise(spec: str) -> Noise:
     """Read a noise spec such as `gaussian:25` or `jpeg:30-90`.
 
@@ -283,6 +312,7 @@ _MODELS: Mapping[str, tuple[Any, tuple[tuple[float, float], ...]]] = {
     "poisson-gaussian": (PoissonGaussian, ((1e-9, 1e3), (0, 1e3))),
     "jpeg": (Jpeg, ((1, 100),)),
     "mask": (Mask, ((0, 1),)),
+    "text": (Text, ((5, 500),)),
 }
 """Name -> class and the limits of its numbers."""
 

@@ -8,11 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from degrain.errors import TrainingError
-from degrain.noise import Gaussian, Interval, Jpeg, Mask, Noise, Poisson, PoissonGaussian
+from degrain.lettering import text_coverage
+from degrain.noise import (
+    Gaussian,
+    Interval,
+    Jpeg,
+    Mask,
+    Noise,
+    Poisson,
+    PoissonGaussian,
+    Text,
+)
 
 Maybe = torch.Generator | None
 
@@ -82,6 +93,17 @@ def _mask(clean: torch.Tensor, noise: Mask, generator: Maybe) -> torch.Tensor:
         (count, 1, height, width), generator=generator, device=clean.device, dtype=clean.dtype
     )
     return clean * (share >= lost)
+
+
+def _text(clean: torch.Tensor, noise: Text, generator: Maybe) -> torch.Tensor:
+    sizes = _draw(noise.size_px, clean, generator).flatten().round().int().tolist()
+    seeds = torch.randint(2**62, (len(sizes),), generator=generator, device=clean.device).tolist()
+    pages = [
+        text_coverage(*clean.shape[2:], size, np.random.default_rng(seed))
+        for size, seed in zip(sizes, seeds, strict=True)
+    ]
+    covered = torch.from_numpy(np.stack(pages)[:, None]).to(clean)
+    return clean * (1 - covered) + covered
 
 
 # JPEG: ITU-T T.81 Annex K.1 gives the tables, libjpeg's jcparam.c their scaling by quality.
@@ -175,4 +197,5 @@ _ADD: Mapping[type, Callable[[torch.Tensor, Any, Maybe], torch.Tensor]] = {
     PoissonGaussian: _poisson_gaussian,
     Jpeg: _jpeg,
     Mask: _mask,
+    Text: _text,
 }
