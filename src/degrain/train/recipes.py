@@ -110,11 +110,45 @@ def mean_field() -> Recipe:
     )
 
 
+def inpainting() -> Recipe:
+    """Half of the pixels lost at random places, which the net has to find out by itself."""
+    return _other_damage("mask:0.5", "mask:0.5")
+
+
+def inpainting_text() -> Recipe:
+    """White text over the picture, of unknown place and size."""
+    return _other_damage("text:8-16", "text:12")
+
+
+def poisson() -> Recipe:
+    """Photon noise; white is 30 photons."""
+    return _other_damage("poisson:30", "poisson:30")
+
+
+def _other_damage(noise: str, validation_noise: str) -> Recipe:
+    """The network of Jain & Seung 2008 on noise that is not Gaussian, as their Sec. 5 proposes."""
+    return Recipe(
+        net="jain-seung-2008",
+        options={"channels": 1, "hidden": 4},
+        gray="average",
+        noise=noise,
+        validation_noise=(validation_noise,),
+        optimizer="adamw",
+        lr=1e-2,
+        warmup_steps=50,
+        batch=4,
+        crop=48,
+    )
+
+
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
     "degrain-color": degrain_color,
     "tiny-gray": tiny_gray,
     "mean-field": mean_field,
+    "inpainting": inpainting,
+    "inpainting-text": inpainting_text,
+    "poisson": poisson,
 }
 
 
