@@ -126,7 +126,7 @@ def poisson() -> Recipe:
 
 
 def _other_damage(noise: str, validation_noise: str) -> Recipe:
-    """The network of Jain & Seung 2008 on noise that is not Gaussian, as their Sec. 5 proposes."""
+    """The network of Jain & Seung 2008 on noise that is not Gaussian."""
     return Recipe(
         net="jain-seung-2008",
         options={"channels": 1, "hidden": 4},
