@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,7 @@ def test_undamped_parallel_updates_of_strong_couplings_do_raise_it() -> None:
         for _ in range(30):
             energies.append(float(field.free_energy(v, now)))
             now = field.mean_field_step(v, now, damping)
-        return any(b > a + 1e-9 for a, b in zip(energies, energies[1:], strict=False))
+        return any(b > a + 1e-9 for a, b in itertools.pairwise(energies))
 
     assert rises(0.0)
     assert field.safe_damping() == pytest.approx(0.9)

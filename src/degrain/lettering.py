@@ -15,6 +15,7 @@ glyph is rendered once per size, and a text is a table of glyphs.
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import Final
 
@@ -111,7 +112,7 @@ def _render(strokes: str, size_px: int) -> Floats:
     nearest = np.full(shape, np.inf)
     for line in strokes.split(","):
         points = [np.array([int(p[0]), int(p[1])]) * grid + half for p in line.split()]
-        for start, end in zip(points, points[1:], strict=False):
+        for start, end in itertools.pairwise(points):
             nearest = np.minimum(nearest, _distance(x, y, start, end))
     return np.clip(half + 0.5 - nearest, 0, 1).astype(np.float32)
 

@@ -209,7 +209,8 @@ class Text:
     def add(self, clean: NDArray[Any], rng: np.random.Generator) -> Floats:
         """Write over it; see `Noise.add`."""
         size = round(self.size_px.draw(rng))
-        covered = text_coverage(*clean.shape[:2], size, rng)
+        height, width = clean.shape[:2]
+        covered = text_coverage(height, width, size, rng)
         covered = covered.reshape(covered.shape + (1,) * (clean.ndim - 2))
         noisy: Floats = (clean * (1 - covered) + covered).astype(np.float32, copy=False)
         return noisy

@@ -204,7 +204,8 @@ def symmetric(kernels: Tensor) -> Tensor:
         kernels: A×A×l×l with odd l.
     """
     others = no_self(len(kernels), kernels.shape[-1]).to(kernels)
-    return (kernels + mirror(kernels)) / 2 * others
+    kept: Tensor = (kernels + mirror(kernels)) / 2 * others
+    return kept
 
 
 def no_self(maps: int, side: int) -> Tensor:

@@ -53,6 +53,8 @@ class MeanFieldNet(nn.Module):
         ValueError: an even kernel, no iterations, or damping outside 0..1.
     """
 
+    others: Tensor
+
     def __init__(
         self,
         *,

@@ -98,8 +98,9 @@ def _mask(clean: torch.Tensor, noise: Mask, generator: Maybe) -> torch.Tensor:
 def _text(clean: torch.Tensor, noise: Text, generator: Maybe) -> torch.Tensor:
     sizes = _draw(noise.size_px, clean, generator).flatten().round().int().tolist()
     seeds = torch.randint(2**62, (len(sizes),), generator=generator, device=clean.device).tolist()
+    height, width = clean.shape[2:]
     pages = [
-        text_coverage(*clean.shape[2:], size, np.random.default_rng(seed))
+        text_coverage(height, width, size, np.random.default_rng(seed))
         for size, seed in zip(sizes, seeds, strict=True)
     ]
     covered = torch.from_numpy(np.stack(pages)[:, None]).to(clean)
