@@ -171,7 +171,8 @@ class MarkovField:
     def free_energy(self, v: Tensor, m: Tensor) -> Tensor:
         """F = ⟨E⟩ − S of independent units with means m, for each of N pictures."""
         entropy = torch.special.entr(m) + torch.special.entr(1 - m)
-        return self.energy(v, m) - entropy.sum((1, 2, 3))
+        free: Tensor = self.energy(v, m) - entropy.sum((1, 2, 3))
+        return free
 
     def enumerate_exactly(self, v: Tensor) -> Exact:
         """Sum over all states of the hidden units of one tiny picture, 1×C×H×W.

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from degrain.errors import UsageError
@@ -93,15 +94,24 @@ def tiny_gray() -> Recipe:
     return Recipe(net="unet", options=options, crop=32, batch=4, minutes=None, steps=500)
 
 
-def mean_field() -> Recipe:
+def mean_field(sigma_255: float = 25.0, *, tied: bool = True, direct_input: bool = True) -> Recipe:
     """The unrolled mean-field iteration of Jain & Seung 2008, Sec. 4, for one noise level."""
-    options = {"channels": 1, "maps": 24, "kernel": 5, "iterations": 4, "sigma_255": 25.0}
+    noise = f"gaussian:{sigma_255:g}"
+    options = {
+        "channels": 1,
+        "maps": 24,
+        "kernel": 5,
+        "iterations": 4,
+        "sigma_255": sigma_255,
+        "tied": tied,
+        "direct_input": direct_input,
+    }
     return Recipe(
         net="mean-field",
         options=options,
         gray="average",
-        noise="gaussian:25",
-        validation_noise=("gaussian:25",),
+        noise=noise,
+        validation_noise=(noise,),
         optimizer="adamw",
         lr=5e-3,
         warmup_steps=50,
@@ -146,6 +156,11 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-color": degrain_color,
     "tiny-gray": tiny_gray,
     "mean-field": mean_field,
+    "mean-field-50": partial(mean_field, 50.0),
+    # What its ties and the picture's way to every layer are worth, which the paper leaves open.
+    "mean-field-untied": partial(mean_field, tied=False),
+    "mean-field-first-input": partial(mean_field, direct_input=False),
+    "mean-field-neither": partial(mean_field, tied=False, direct_input=False),
     "inpainting": inpainting,
     "inpainting-text": inpainting_text,
     "poisson": poisson,
