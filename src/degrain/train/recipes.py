@@ -113,7 +113,7 @@ def mean_field(sigma_255: float = 25.0, *, tied: bool = True, direct_input: bool
         noise=noise,
         validation_noise=(noise,),
         optimizer="adamw",
-        lr=5e-3,
+        lr=1e-2,
         warmup_steps=50,
         batch=4,
         crop=48,
@@ -136,18 +136,16 @@ def poisson() -> Recipe:
 
 
 def _other_damage(noise: str, validation_noise: str) -> Recipe:
-    """The network of Jain & Seung 2008 on noise that is not Gaussian."""
+    """A small U-Net: after a minute far ahead of the 2008 network, see benchmarks/LOG.md."""
+    options = {"channels": 1, "widths": (32, 48), "encoder": (1,), "decoder": (1,), "middle": 1}
     return Recipe(
-        net="jain-seung-2008",
-        options={"channels": 1, "hidden": 4},
-        gray="average",
+        net="unet",
+        options=options,
         noise=noise,
         validation_noise=(validation_noise,),
-        optimizer="adamw",
-        lr=1e-2,
-        warmup_steps=50,
-        batch=4,
+        lr=0.01,
         crop=48,
+        batch=8,
     )
 
 
