@@ -136,29 +136,85 @@ def export_model(run: Path, output: Path) -> int:
 
 def bench_suite(options: Bench) -> int:
     """Measure denoisers and print the tables; the body of `degrain bench`."""
+    from degrain.bench.experiments import QUICK_PICTURES
     from degrain.bench.report import report
-    from degrain.bench.run import run
-    from degrain.bench.suites import PRESETS
+    from degrain.bench.suites import PRESETS, make_suite
 
     if options.suite not in PRESETS:
-        msg = f"There is no suite {options.suite!r}; use {' or '.join(PRESETS)}."
-        raise UsageError(msg)
-    failures = run(
+        return _bench_experiment(options)
+    from degrain.bench.run import run_suite
+
+    suite = make_suite(
         options.data,
-        methods=options.method,
-        results=options.output,
-        gray=PRESETS[options.suite],
         noise=options.noise,
+        gray=PRESETS[options.suite],
         conversion=options.conversion,
         ids=options.ids,
         protocol=options.protocol,
         seed=options.seed,
+        limit=options.limit or (QUICK_PICTURES if options.quick else None),
+    )
+    failures = run_suite(
+        suite,
+        options.method,
+        options.output,
         threads=options.threads,
-        limit=options.limit,
+        processes=options.processes,
         quiet=options.quiet,
     )
     print(report(options.output), end="")
     return 1 if failures else 0
+
+
+def _bench_experiment(options: Bench) -> int:
+    """An experiment, which has its own noise and rules.
+
+    Raises:
+        UsageError: there is no such experiment, or the options would change its rules.
+    """
+    from degrain.bench.experiments import QUICK_PICTURES, Wishes, find_experiment
+
+    experiment = find_experiment(options.suite)
+    wrong = {
+        "--noise": options.noise != (),
+        "--conversion": options.conversion != "luma",
+        "--protocol": options.protocol != "float",
+    }
+    named = " and ".join(name for name, given in wrong.items() if given)
+    if named:
+        msg = f"The experiment {options.suite} has rules of its own; leave out {named}."
+        raise UsageError(msg)
+    wishes = Wishes(
+        data=options.data,
+        results=options.output,
+        references=options.method,
+        ids=options.ids,
+        limit=options.limit or (QUICK_PICTURES if options.quick else None),
+        quick=options.quick,
+        seed=options.seed,
+        threads=options.threads,
+        processes=options.processes,
+        quiet=options.quiet,
+    )
+    with needs_extra("bench", "The experiment"):
+        return experiment(wishes)
+
+
+def bench_filters(model: str, output: Path, layers: int) -> int:
+    """Draw the first filters of a model; the body of `degrain bench filters`."""
+    from degrain.zoo.store import load_model
+
+    if output.suffix.lower() != ".png" or layers < 1:
+        msg = "Name an output that ends in .png, and at least one layer."
+        raise UsageError(msg)
+    card = load_model(model)
+    with needs_extra("bench", "Drawing filters"):
+        from degrain.bench import figures, kernels
+
+        drawn = kernels.read_layers(card.path)[:layers]
+        figures.filters(drawn, f"{card.name}: learned filters", output)
+    print(f"{output}: {', '.join(f'{layer.name} {layer.count}' for layer in drawn)}")
+    return 0
 
 
 def bench_report(results: Path) -> int:

@@ -27,7 +27,7 @@ DPI = 110
 COLORS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00")
 GRAY = "#8C8C8C"
 TEXT = "#333333"
-STYLE: Mapping[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it is there everywhere
     "font.size": 8.5,
     "text.color": TEXT,
@@ -42,24 +42,34 @@ STYLE: Mapping[str, Any] = {
 }
 
 
-def bars(means: Mapping[str, Mapping[str, Mean]], floors: Mapping[str, float], path: Path) -> None:
+def palette(networks: Sequence[str], references: Sequence[str]) -> dict[str, str]:
+    """One color a label, the same in all figures of an experiment; references are gray."""
+    colors = {label: COLORS[number % len(COLORS)] for number, label in enumerate(networks)}
+    return colors | {label: GRAY for label in references if label not in colors}
+
+
+def bars(
+    means: Mapping[str, Mapping[str, Mean]],
+    floors: Mapping[str, float],
+    colors: Mapping[str, str],
+    path: Path,
+) -> None:
     """Mean PSNR as bars with standard errors, one group per noise.
 
     Args:
-        means: group name -> method label -> mean PSNR in dB; the last method is drawn in gray.
+        means: group name -> method label -> mean PSNR in dB.
         floors: group name -> PSNR of the noisy pictures, where the bars begin: their length is
             what a method gains.
+        colors: method label -> color, see `palette`.
         path: PNG to write.
     """
-    labels = _labels(means)
     with _drawing(path, 7.2, 3.4) as figure:
         axes = figure.add_subplot()
         place, ticks = 0.0, list[tuple[float, str]]()
         for group, methods in means.items():
             start, floor = place, floors[group]
             for label, mean in methods.items():
-                color = _color(labels, label)
-                axes.bar(place, mean.value - floor, 0.86, floor, color=color)
+                axes.bar(place, mean.value - floor, 0.86, floor, color=colors[label])
                 error = 0 if math.isnan(mean.error) else mean.error
                 axes.errorbar(place, mean.value, error, color=TEXT, linewidth=1, capsize=2)
                 top = mean.value + error + 0.12
@@ -68,7 +78,9 @@ def bars(means: Mapping[str, Mapping[str, Mean]], floors: Mapping[str, float], p
                 place += 1
             axes.plot([start - 0.5, place - 0.5], [floor, floor], color=TEXT, linewidth=0.8)
             middle = (start + place - 1) / 2
-            axes.text(middle, floor - 0.15, f"noisy {floor:.2f}", ha="center", va="top", fontsize=7.5)
+            axes.text(
+                middle, floor - 0.15, f"noisy {floor:.2f}", ha="center", va="top", fontsize=7.5
+            )
             axes.text(middle, 1.0, group, ha="center", transform=axes.get_xaxis_transform())
             place += 0.8
         axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks], fontsize=7.5)
@@ -77,15 +89,20 @@ def bars(means: Mapping[str, Mapping[str, Mean]], floors: Mapping[str, float], p
         axes.set_ylabel("mean PSNR (dB)")
 
 
-def strips(groups: Mapping[str, Mapping[str, Difference]], reference: str, path: Path) -> None:
+def strips(
+    groups: Mapping[str, Mapping[str, Difference]],
+    reference: str,
+    colors: Mapping[str, str],
+    path: Path,
+) -> None:
     """Differences picture by picture, with their mean and its 95 % interval.
 
     Args:
         groups: group name -> method label -> difference to the reference in dB.
         reference: label of what they are compared with.
+        colors: method label -> color, see `palette`.
         path: PNG to write.
     """
-    labels = _labels(groups)
     with _drawing(path, 7.2, 3.2) as figure:
         axes = figure.add_subplot()
         axes.axhline(0, color=TEXT, linewidth=0.8)
@@ -93,11 +110,15 @@ def strips(groups: Mapping[str, Mapping[str, Difference]], reference: str, path:
         for group, methods in groups.items():
             start = place
             for label, difference in methods.items():
-                _strip(axes, place, difference, _color([*labels, reference], label))
+                _strip(axes, place, difference, colors[label])
                 ticks.append((place, label))
                 place += 1
             axes.text(
-                (start + place - 1) / 2, 1.0, group, ha="center", transform=axes.get_xaxis_transform()
+                (start + place - 1) / 2,
+                1.0,
+                group,
+                ha="center",
+                transform=axes.get_xaxis_transform(),
             )
             place += 0.6
         axes.text(place - 0.9, 0, f"{reference} ", ha="right", va="bottom", fontsize=7.5)
@@ -193,7 +214,7 @@ def _drawing(path: Path, width: float, height: float, *, gray: bool = False) -> 
     from degrain import files
     from degrain.picture import Picture
 
-    with matplotlib.rc_context(dict(STYLE)):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         canvas: Any = FigureCanvasAgg(figure)
         yield figure
@@ -219,14 +240,3 @@ def _strip(axes: Axes, place: float, difference: Difference, color: str) -> None
 def _gray(axes: Axes, picture: Floats) -> None:
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
-
-
-def _labels(groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Every label once, in order."""
-    return list(dict.fromkeys(label for methods in groups.values() for label in methods))
-
-
-def _color(labels: Sequence[str], label: str) -> str:
-    """The last label is the reference and gray."""
-    place = labels.index(label)
-    return GRAY if place == len(labels) - 1 else COLORS[place % len(COLORS)]

@@ -43,7 +43,8 @@ def randomized(card: ModelCard, part: str, draw: int, *, threads: int | None = N
         engine = OnnxEngine(file, threads=threads)
 
     def denoise(noisy: Floats, _: float) -> Floats:
-        return engine.run(noisy[None, None])[0, 0]
+        clean: Floats = engine.run(noisy[None, None])[0, 0]
+        return clean
 
     return Method(
         f"{card.name}, {PARTS[part]}, draw {draw}", card.sha256[:12], blind=True, denoise=denoise

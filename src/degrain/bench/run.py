@@ -220,8 +220,7 @@ def _measure_at_once(
     pool = ProcessPoolExecutor(min(processes, max(1, len(jobs))), mp_context=context)
     try:
         futures = [
-            pool.submit(_measure_one, suite, *job, wanted, threads)
-            for job, wanted in jobs.items()
+            pool.submit(_measure_one, suite, *job, wanted, threads) for job, wanted in jobs.items()
         ]
         for future in as_completed(futures):
             yield from future.result()
