@@ -15,6 +15,8 @@ from degrain.bench.methods import Floats, open_method
 
 REFERENCE = "fixed reference (FFT)"
 FFT_SIDE = 2048
+SLOW_SECONDS = 5.0
+"""What takes longer than this is timed in every third turn only."""
 
 
 def clock(
@@ -38,7 +40,7 @@ def clock(
         spec: its noise.
         methods: see `degrain.bench.methods`; opening them and a first run are not timed.
         threads: numbers of threads to try; BM3D always uses one.
-        runs: how often.
+        runs: how often; a third as often what is slow by nature.
         on_run: called after each run.
 
     Returns:
@@ -50,14 +52,15 @@ def clock(
     for name, count in wanted:
         method = open_method(name, gray=True, threads=count)
         work[name, count] = lambda method=method: method.run(noisy, spec)  # type: ignore[misc]
-    for task in work.values():
-        task()
-    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in work}
-    for _ in range(runs):
+    slow = {key for key, task in work.items() if _seconds(task) > SLOW_SECONDS}
+    turns: list[dict[tuple[str, int], float]] = []
+    for turn in range(runs):
+        turns.append({})
         for key, task in work.items():
-            seconds[key].append(_seconds(task))
-            on_run()
-    return [_row(key, seconds, noisy.size) for key in work]
+            if turn % 3 == 0 or key not in slow:
+                turns[-1][key] = _seconds(task)
+                on_run()
+    return [_row(key, turns, noisy.size) for key in work]
 
 
 def square_picture(clean: Floats, side_px: int) -> Floats:
@@ -93,11 +96,11 @@ def _seconds(task: Callable[[], object]) -> float:
 
 
 def _row(
-    key: tuple[str, int], seconds: Mapping[tuple[str, int], Sequence[float]], pixels: int
+    key: tuple[str, int], turns: Sequence[Mapping[tuple[str, int], float]], pixels: int
 ) -> dict[str, Any]:
     """Median, range, and the median of the ratios turn by turn."""
-    own = seconds[key]
-    ratios = [a / b for a, b in zip(own, seconds[REFERENCE, 1], strict=True)]
+    own = [turn[key] for turn in turns if key in turn]
+    ratios = [turn[key] / turn[REFERENCE, 1] for turn in turns if key in turn]
     return {
         "method": key[0],
         "threads": key[1],

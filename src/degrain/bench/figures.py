@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 DPI = 110
+BLOCK_PX = 4
 COLORS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00")
 GRAY = "#8C8C8C"
 TEXT = "#333333"
@@ -111,17 +112,13 @@ def strips(
             start = place
             for label, difference in methods.items():
                 _strip(axes, place, difference, colors[label])
-                ticks.append((place, label))
+                number = f"{difference.mean.value:+.2f}".replace("-", "−")
+                ticks.append((place, f"{label}\n{number}"))
                 place += 1
-            axes.text(
-                (start + place - 1) / 2,
-                1.0,
-                group,
-                ha="center",
-                transform=axes.get_xaxis_transform(),
-            )
+            middle = (start + place - 1) / 2
+            axes.text(middle, 1.0, group, ha="center", transform=axes.get_xaxis_transform())
             place += 0.6
-        axes.text(place - 0.9, 0, f"{reference} ", ha="right", va="bottom", fontsize=7.5)
+        axes.text(place - 0.85, 0, reference, va="center", fontsize=7.5)
         axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
         axes.set_ylabel(f"PSNR minus {reference}'s (dB)")
         axes.set_xlim(-0.6, place - 0.9)
@@ -146,9 +143,9 @@ def panels(
     top, left, side = box
     crops = {"clean": clean, **pictures}
     columns = math.ceil(len(crops) / 2)
-    whole = 3.0 * clean.shape[1] / clean.shape[0]
-    with _drawing(path, whole + 1.55 * columns, 3.3, gray=True) as figure:
-        grid = figure.add_gridspec(2, 1 + columns, width_ratios=[whole, *[1.5] * columns])
+    whole = 2.6 * clean.shape[1] / clean.shape[0]
+    with _drawing(path, whole + 1.4 * columns, 2.9, gray=True) as figure:
+        grid = figure.add_gridspec(2, 1 + columns, width_ratios=[whole, *[1.35] * columns])
         axes = figure.add_subplot(grid[:, 0])
         _gray(axes, clean)
         edges_x = [left, left + side, left + side, left, left]
@@ -174,7 +171,7 @@ def filters(layers: Sequence[Layer], title: str, path: Path) -> None:
     # all in one scale: pixels of the figure per weight
     width = max(picture.shape[1] for _, picture, _ in drawn)
     heights = [7.0 * picture.shape[0] / width for _, picture, _ in drawn]
-    with _drawing(path, 7.2, sum(heights) + 0.4 * len(heights) + 0.3) as figure:
+    with _drawing(path, 7.2, sum(heights) + 0.27 * len(heights) + 0.25) as figure:
         grid = figure.add_gridspec(len(drawn), 1, height_ratios=heights)
         for row, (name, picture, text) in enumerate(drawn):
             axes = figure.add_subplot(grid[row])
@@ -186,19 +183,24 @@ def filters(layers: Sequence[Layer], title: str, path: Path) -> None:
 
 
 def busiest_box(clean: Floats, side: int) -> tuple[int, int, int]:
-    """Where a square of this side holds the most detail: top, left and side.
+    """Where a square of this side holds the most structure: top, left and side.
 
-    Detail is the summed absolute difference of neighbors; squares begin at multiples of 8 pixels.
+    Structure is the summed absolute difference of neighbors after averaging over 4×4 pixels, so
+    that edges count and fine texture does not.
     """
     side = min(side, *clean.shape)
-    detail = np.zeros(clean.shape, np.float64)
-    detail[:, 1:] += np.abs(np.diff(clean, axis=1))
-    detail[1:] += np.abs(np.diff(clean, axis=0))
+    block = min(BLOCK_PX, side)
+    height, width = (length // block for length in clean.shape)
+    coarse = clean[: height * block, : width * block].astype(np.float64)
+    coarse = coarse.reshape(height, block, width, block).mean(axis=(1, 3))
+    detail = np.zeros(coarse.shape)
+    detail[:, 1:] += np.abs(np.diff(coarse, axis=1))
+    detail[1:] += np.abs(np.diff(coarse, axis=0))
     sums = np.pad(detail.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    coarse = inside[::8, ::8]
-    row, column = np.unravel_index(int(np.argmax(coarse)), coarse.shape)
-    return int(row) * 8, int(column) * 8, side
+    n = side // block
+    inside = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
+    row, column = np.unravel_index(int(np.argmax(inside)), inside.shape)
+    return int(row) * block, int(column) * block, side
 
 
 @contextmanager
@@ -234,7 +236,6 @@ def _strip(axes: Axes, place: float, difference: Difference, color: str) -> None
     if not math.isnan(difference.low):
         axes.plot([place, place], [difference.low, difference.high], color=TEXT, linewidth=3)
     axes.plot([place - 0.33, place + 0.33], [mean, mean], color=TEXT, linewidth=1.2)
-    axes.text(place + 0.35, mean, f"{mean:+.2f}", va="center", fontsize=7.5)
 
 
 def _gray(axes: Axes, picture: Floats) -> None:

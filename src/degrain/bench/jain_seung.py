@@ -114,8 +114,9 @@ def run_jain_seung(wishes: Wishes) -> int:
         failures += _measure_random(suite, random_model, wishes)
     rows = [r for r in read_rows(results_file(wishes.results)) if r["rules"] == suite.rules]
     findings = Findings(suite, networks, references, rows, (*missing, *without))
-    times = _clock(findings, wishes)
-    shown = _draw(findings, wishes)
+    shown = typical_picture(findings)
+    times = _clock(findings, shown, wishes)
+    _draw(findings, shown, wishes)
     write_report(findings, wishes.results, times=times, shown=shown, random_model=random_model)
     print(wishes.results / "report.md")
     return 1 if failures else 0
@@ -207,27 +208,26 @@ def _measure_random(suite: Suite, name: str, wishes: Wishes) -> int:
     return run_suite(one, methods, wishes.results, threads=wishes.threads, quiet=wishes.quiet)
 
 
-def _clock(findings: Findings, wishes: Wishes) -> list[dict[str, Any]]:
+def _clock(findings: Findings, shown: str, wishes: Wishes) -> list[dict[str, Any]]:
     """Times on a 512×512 picture; kept in `clock.json` as long as nothing about them changes."""
     sigma = SIGMAS[0]
-    names = [models[sigma] for models in findings.networks.values() if sigma in models]
+    names = [next(iter(models.values())) for models in findings.networks.values()]
     names += ["degrain-gray", *findings.references]
-    names = list(dict.fromkeys(name for name in names))
+    names = list(dict.fromkeys(names))
     runs = 3 if wishes.quick else 10
     asked = {
         "methods": {name: open_method(name, gray=True, threads=1).version for name in names},
         "runs": runs,
         "machine": clock.machine(),
+        "picture": shown,
         "side_px": CLOCK_SIDE_PX,
     }
     file = wishes.results / "clock.json"
     kept = _kept(file, asked)
     if kept:
         return kept
-    suite = findings.suite
-    name = suite.names[0]
-    clean = clock.square_picture(suite.clean(name), CLOCK_SIDE_PX)
-    noisy = suite.noisy(clean, name, noise_spec(sigma))
+    clean = clock.square_picture(findings.suite.clean(shown), CLOCK_SIDE_PX)
+    noisy = findings.suite.noisy(clean, shown, noise_spec(sigma))
     with _bar(wishes, "run") as bar:
         times = clock.clock(
             noisy,
@@ -256,8 +256,8 @@ def _bar(wishes: Wishes, unit: str) -> Any:
     return tqdm(disable=True if wishes.quiet else None, file=sys.stderr, unit=unit)
 
 
-def _draw(findings: Findings, wishes: Wishes) -> str:
-    """All figures; returns the name of the picture shown in Fig. 3."""
+def _draw(findings: Findings, shown: str, wishes: Wishes) -> None:
+    """All figures."""
     folder = wishes.results
     colors = figures.palette(
         list(findings.networks), [reference_label(name) for name in findings.references]
@@ -274,12 +274,11 @@ def _draw(findings: Findings, wishes: Wishes) -> str:
     if differences:
         label = reference_label(findings.references[0])
         figures.strips(differences, label, colors, folder / "fig2-paired.png")
-    shown = typical_picture(findings)
     _draw_panels(findings, shown, wishes, folder / "fig3.png")
-    model = (findings.networks.get("CNBlind") or next(iter(findings.networks.values())))[SIGMAS[0]]
+    models = findings.networks.get("CNBlind") or next(iter(findings.networks.values()))
+    model = next(iter(models.values()))
     layers = kernels.read_layers(load_model(model).path)[:2]
     figures.filters(layers, f"{model}: filters of the first two layers", folder / "fig4.png")
-    return shown
 
 
 def typical_picture(findings: Findings) -> str:
