@@ -259,6 +259,8 @@ def test_bad_wishes(data, zoo, tmp_path, capsys, monkeypatch):
         in (said("jain-seung", "--noise", "gaussian:9", "--protocol", "clip8")[1])
     )
     assert said("jain-seung", "--method", "nothing")[0] == 2
+    assert "no picture" in said("jain-seung", "--limit", "0", "--method", "noisy")[1]
+    assert "no picture" in said("gray", "--limit", "0")[1]
     (tmp_path / "r").write_text("")
     assert "give a folder" in said("jain-seung")[1]
     monkeypatch.setattr(jain_seung, "has_model", lambda name: False)
@@ -448,3 +450,22 @@ def test_slow_methods_are_timed_less_often(zoo, monkeypatch):
     assert rows[2]["ratio"] > rows[1]["ratio"]
     monkeypatch.setattr(clock, "SLOW_SECONDS", -1.0)
     assert clock.clock(noisy, "gaussian:25", ["noisy"], **asked)[1]["runs"] == 2
+
+
+def test_page_is_filled_from_the_results(results, tmp_path):
+    import runpy
+    from pathlib import Path
+
+    root = Path(__file__).parent.parent
+    page = tmp_path / "docs" / "explanation" / "jain-seung-2008.md"
+    page.parent.mkdir(parents=True)
+    page.write_text((root / "docs/explanation/jain-seung-2008.md").read_text("utf-8"), "utf-8")
+    fill = runpy.run_path(str(root / "benchmarks" / "fill_page.py"))["fill"]
+    text, missing = fill(page, results)
+    assert missing == []
+    assert f"| CN2 | {' | '.join(table(results, 'fig2')['CN2'])} |" in text
+    for name in ("fig2", "fig2-paired", "fig3", "fig4"):
+        assert f"](../images/jain-seung-2008/{name}.png)" in text
+        assert (page.parent / f"../images/jain-seung-2008/{name}.png").is_file()
+    page.write_text(text, "utf-8")
+    assert fill(page, results) == (text, [])

@@ -136,34 +136,37 @@ def export_model(run: Path, output: Path) -> int:
 
 def bench_suite(options: Bench) -> int:
     """Measure denoisers and print the tables; the body of `degrain bench`."""
-    from degrain.bench.experiments import QUICK_PICTURES
     from degrain.bench.report import report
-    from degrain.bench.suites import PRESETS, make_suite
+    from degrain.bench.run import run
+    from degrain.bench.suites import PRESETS
 
     if options.suite not in PRESETS:
         return _bench_experiment(options)
-    from degrain.bench.run import run_suite
-
-    suite = make_suite(
+    failures = run(
         options.data,
-        noise=options.noise,
+        methods=options.method,
+        results=options.output,
         gray=PRESETS[options.suite],
+        noise=options.noise,
         conversion=options.conversion,
         ids=options.ids,
         protocol=options.protocol,
         seed=options.seed,
-        limit=options.limit or (QUICK_PICTURES if options.quick else None),
-    )
-    failures = run_suite(
-        suite,
-        options.method,
-        options.output,
         threads=options.threads,
         processes=options.processes,
+        limit=_limit(options),
         quiet=options.quiet,
     )
     print(report(options.output), end="")
     return 1 if failures else 0
+
+
+def _limit(options: Bench) -> int | None:
+    """How many pictures at most."""
+    from degrain.bench.experiments import QUICK_PICTURES
+
+    quick = QUICK_PICTURES if options.quick else None
+    return quick if options.limit is None else options.limit
 
 
 def _bench_experiment(options: Bench) -> int:
@@ -172,7 +175,7 @@ def _bench_experiment(options: Bench) -> int:
     Raises:
         UsageError: there is no such experiment, or the options would change its rules.
     """
-    from degrain.bench.experiments import QUICK_PICTURES, Wishes, find_experiment
+    from degrain.bench.experiments import Wishes, find_experiment
 
     experiment = find_experiment(options.suite)
     wrong = {
@@ -189,7 +192,7 @@ def _bench_experiment(options: Bench) -> int:
         results=options.output,
         references=options.method,
         ids=options.ids,
-        limit=options.limit or (QUICK_PICTURES if options.quick else None),
+        limit=_limit(options),
         quick=options.quick,
         seed=options.seed,
         threads=options.threads,

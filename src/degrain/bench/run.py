@@ -53,6 +53,7 @@ def run(
     protocol: str = "float",
     seed: int = 0,
     threads: int | None = None,
+    processes: int = 1,
     limit: int | None = None,
     quiet: bool = False,
     on_progress: Callable[[float], None] | None = None,
@@ -70,6 +71,7 @@ def run(
         protocol: "float" or "clip8".
         seed: of the noise.
         threads: per method; None: as many as there are cores.
+        processes: how many pictures are worked on at once.
         limit: take the first so many pictures.
         quiet: show no progress bar.
         on_progress: gets the share done, 0..1.
@@ -91,7 +93,15 @@ def run(
         seed=seed,
         limit=limit,
     )
-    return run_suite(suite, methods, results, threads=threads, quiet=quiet, on_progress=on_progress)
+    return run_suite(
+        suite,
+        methods,
+        results,
+        threads=threads,
+        processes=processes,
+        quiet=quiet,
+        on_progress=on_progress,
+    )
 
 
 def run_suite(
