@@ -250,7 +250,7 @@ class Bench:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import bench_suite
+        from degrain.bench_verb import bench_suite
 
         return bench_suite(self)
 
@@ -264,7 +264,7 @@ class BenchReport:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import bench_report
+        from degrain.bench_verb import bench_report
 
         return bench_report(self.results)
 
@@ -282,7 +282,7 @@ class BenchFilters:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import bench_filters
+        from degrain.bench_verb import bench_filters
 
         return bench_filters(self.model, self.output, self.layers)
 
