@@ -212,16 +212,21 @@ class Export:
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure denoisers on a folder of clean pictures; `bench report RESULTS` prints the table."""
+    """Measure denoisers on a folder of clean pictures; `bench report RESULTS` prints the table.
 
-    suite: Annotated[Positional[str], arg(metavar="gray|color")]
-    """gray: color pictures are made gray first; color: RGB pictures as they are."""
+    `bench filters MODEL -o FILE.png` draws a model's learned filters.
+    """
+
+    suite: Annotated[Positional[str], arg(metavar="gray|color|EXPERIMENT")]
+    """gray: color pictures are made gray first; color: RGB pictures as they are. jain-seung: the
+    experiments of that paper, with figures and a report."""
     data: Annotated[Path, arg(metavar="FOLDER")]
     """Folder of clean pictures."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="RESULTS")]
     """Folder or .jsonl file for one line per picture, noise and method; it is continued."""
     method: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
-    """Model names, onnx:FILE, bm3d, nlm, noisy; noisy and auto when not given."""
+    """Model names, onnx:FILE, bm3d, nlm, noisy; noisy and auto when not given. For an experiment:
+    what the paper's networks are compared with."""
     noise: Annotated[tuple[str, ...], arg(metavar="SPEC ...")] = ()
     """Noise specs; gaussian:15, gaussian:25 and gaussian:50 when not given."""
     conversion: Annotated[str, arg(metavar="luma|average")] = "luma"
@@ -232,16 +237,20 @@ class Bench:
     """Text file that lists the pictures to take, one name a line."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Take the first N pictures only."""
+    quick: bool = False
+    """A taste: the first five pictures, if --limit says nothing else."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Number that decides the noise."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """Processor threads; as many as there are when not given."""
+    processes: Annotated[int, arg(metavar="N")] = 1
+    """Pictures worked on at once, each in a process; together with --threads 1."""
     quiet: bool = False
     """Show no progress bar."""
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import bench_suite
+        from degrain.bench_verb import bench_suite
 
         return bench_suite(self)
 
@@ -255,9 +264,27 @@ class BenchReport:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import bench_report
+        from degrain.bench_verb import bench_report
 
         return bench_report(self.results)
+
+
+@dataclass(frozen=True)
+class BenchFilters:
+    """Draw the learned filters of a convolutional model (needs degrain[bench])."""
+
+    model: Annotated[Positional[str], arg(metavar="MODEL")]
+    """A model's name or an ONNX file."""
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.png")]
+    """The picture."""
+    layers: Annotated[int, arg(metavar="N")] = 2
+    """How many layers, from the first; those with 1×1 filters are passed over."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.bench_verb import bench_filters
+
+        return bench_filters(self.model, self.output, self.layers)
 
 
 @dataclass(frozen=True)
@@ -288,6 +315,9 @@ VERBS: Any = (
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Info, subcommand("info")]
 )
+
+BENCH_VERBS: dict[str, Any] = {"report": BenchReport, "filters": BenchFilters}
+"""What may follow `degrain bench` instead of a suite."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -327,11 +357,12 @@ def entry() -> None:
 def _parse(words: list[str]) -> Verb:
     """Words to a verb; wrong ones end with exit code 2 and help with 0, both by tyro."""
     config = (FlagCreatePairsOff,)
-    if words[:2] == ["bench", "report"]:
-        report: Verb = tyro.cli(
-            BenchReport, args=words[2:], prog="degrain bench report", config=config
+    if words[:1] == ["bench"] and words[1:2] and words[1] in BENCH_VERBS:
+        what = BENCH_VERBS[words[1]]
+        inner: Verb = tyro.cli(
+            what, args=words[2:], prog=f"degrain bench {words[1]}", config=config
         )
-        return report
+        return inner
     verb: Verb = tyro.cli(VERBS, args=words, prog="degrain", description=DESCRIPTION, config=config)
     return verb
 

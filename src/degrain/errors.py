@@ -15,6 +15,10 @@ class UsageError(DegrainError):
     """The request itself makes no sense (unknown model, strength 1.5): exit code 2."""
 
 
+class MissingPackageError(UsageError):
+    """An optional package is not installed: exit code 2, unless there is a way without it."""
+
+
 class PictureError(DegrainError):
     """A picture cannot be read, processed or written: exit code 1, other files go on."""
 

@@ -17,7 +17,7 @@ from degrain.batch import PIPE, Outcome, attempt, noise_sigma_255, white_of
 from degrain.errors import DegrainError, PictureError, UsageError
 
 if TYPE_CHECKING:
-    from degrain.cli import Bench, Train
+    from degrain.cli import Train
     from degrain.picture import Picture
     from degrain.zoo.card import ModelCard
 
@@ -131,41 +131,6 @@ def export_model(run: Path, output: Path) -> int:
 
         card = export_run(run, output)
     print(f"{card.path}: {card.name}, halo {card.halo}, {card.parameters} parameters")
-    return 0
-
-
-def bench_suite(options: Bench) -> int:
-    """Measure denoisers and print the tables; the body of `degrain bench`."""
-    from degrain.bench.report import report
-    from degrain.bench.run import run
-    from degrain.bench.suites import PRESETS
-
-    if options.suite not in PRESETS:
-        msg = f"There is no suite {options.suite!r}; use {' or '.join(PRESETS)}."
-        raise UsageError(msg)
-    failures = run(
-        options.data,
-        methods=options.method,
-        results=options.output,
-        gray=PRESETS[options.suite],
-        noise=options.noise,
-        conversion=options.conversion,
-        ids=options.ids,
-        protocol=options.protocol,
-        seed=options.seed,
-        threads=options.threads,
-        limit=options.limit,
-        quiet=options.quiet,
-    )
-    print(report(options.output), end="")
-    return 1 if failures else 0
-
-
-def bench_report(results: Path) -> int:
-    """Print the tables of results; the body of `degrain bench report`."""
-    from degrain.bench.report import report
-
-    print(report(results), end="")
     return 0
 
 

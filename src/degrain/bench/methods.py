@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.errors import UsageError
+from degrain.errors import MissingPackageError, UsageError
 from degrain.noise import Gaussian, estimate_noise, parse_noise
 
 Floats = NDArray[np.float32]
@@ -59,7 +59,8 @@ def open_method(name: str, *, gray: bool, threads: int | None = None) -> Method:
     """Make a method ready for gray (H×W) or color (H×W×3) pictures.
 
     Raises:
-        UsageError: unknown name, missing package, or a model for the other kind of picture.
+        UsageError: unknown name, or a model for the other kind of picture.
+        MissingPackageError: the method needs an optional package.
         ModelError: a damaged model file.
     """
     if name == "noisy":
@@ -114,9 +115,13 @@ def _bm3d(*, gray: bool) -> Method:
     """Dabov et al., IEEE TIP 16(8), 2007; CBM3D (ICIP 2007) for color."""
     package = _package("bm3d", "bm3d", "it is free for non-commercial use only")
     function = package.bm3d if gray else package.bm3d_rgb
+    profile = package.BM3DProfile()
+    # With more threads its sums change their order, and the result its last digits.
+    profile.num_threads = 1
 
     def denoise(noisy: Floats, sigma: float) -> Floats:
-        return np.asarray(function(noisy, sigma_psd=sigma), dtype=np.float32).reshape(noisy.shape)
+        clean = function(noisy, sigma_psd=sigma, profile=profile)
+        return np.asarray(clean, dtype=np.float32).reshape(noisy.shape)
 
     return Method("bm3d", metadata.version("bm3d"), blind=False, denoise=denoise)
 
@@ -142,4 +147,4 @@ def _package(module: str, distribution: str, remark: str) -> Any:
     except ImportError as error:
         note = f" ({remark})" if remark else ""
         msg = f"This method needs the package {distribution}{note}; pip install {distribution}."
-        raise UsageError(msg) from error
+        raise MissingPackageError(msg) from error

@@ -59,7 +59,7 @@ def _measured(rules: str, rows: Sequence[Row]) -> str:
         label = f"{_label(method)} ({version})" if version else method
         lines.append([label, sigma, *cells, f"{speed:.3g}", str(len(own) - len(good))])
     heads = ["method", "noise level", *(f"{spec} dB / SSIM (n)" for spec in specs)]
-    table = _table([*heads, "s per megapixel", "failed"], lines)
+    table = markdown_table([*heads, "s per megapixel", "failed"], lines)
     return f"**Measured**: {rules}.\n\n{table}"
 
 
@@ -91,7 +91,7 @@ def _published(*, gray: bool, specs: Sequence[str]) -> list[str]:
         kind = "gray" if gray else "RGB"
         parts.append(
             f"**Published** on {name} ({kind}, noisy picture as floats), not measured here.\n\n"
-            + _table(heads, lines)
+            + markdown_table(heads, lines)
         )
     return parts
 
@@ -114,6 +114,7 @@ def _label(method: str) -> str:
     return f"onnx:{Path(method[5:]).name}" if method.startswith("onnx:") else method
 
 
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; cells are taken as they are."""
     rows = [heads, ["---"] * len(heads), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
+import multiprocessing
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -48,6 +53,7 @@ def run(
     protocol: str = "float",
     seed: int = 0,
     threads: int | None = None,
+    processes: int = 1,
     limit: int | None = None,
     quiet: bool = False,
     on_progress: Callable[[float], None] | None = None,
@@ -65,6 +71,7 @@ def run(
         protocol: "float" or "clip8".
         seed: of the noise.
         threads: per method; None: as many as there are cores.
+        processes: how many pictures are worked on at once.
         limit: take the first so many pictures.
         quiet: show no progress bar.
         on_progress: gets the share done, 0..1.
@@ -86,31 +93,61 @@ def run(
         seed=seed,
         limit=limit,
     )
-    return run_suite(suite, methods, results, threads=threads, quiet=quiet, on_progress=on_progress)
+    return run_suite(
+        suite,
+        methods,
+        results,
+        threads=threads,
+        processes=processes,
+        quiet=quiet,
+        on_progress=on_progress,
+    )
 
 
 def run_suite(
     suite: Suite,
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     results: Path,
     *,
     threads: int | None = None,
+    processes: int = 1,
     quiet: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> int:
-    """Measure methods on a suite; see `run`."""
+    """Measure methods on a suite; see `run`.
+
+    Args:
+        suite: pictures, noise and rules.
+        methods: names, or methods that are open already.
+        results: see `run`.
+        threads: per method and process.
+        processes: how many pictures are worked on at once; more than one needs names.
+        quiet: show no progress bar.
+        on_progress: gets the share done, 0..1.
+
+    Returns:
+        How many rows failed in this run.
+    """
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-    wanted = dict.fromkeys(methods or METHODS)
-    opened = [open_method(name, gray=suite.gray, threads=threads) for name in wanted]
+    opened = {
+        wish: wish
+        if isinstance(wish, Method)
+        else open_method(wish, gray=suite.gray, threads=threads)
+        for wish in dict.fromkeys(methods or METHODS)
+    }
     file = results_file(results)
-    tasks = _tasks(suite, opened, file)
-    facts = _facts(suite, threads)
+    tasks = _tasks(suite, list(opened.values()), file)
+    facts = {**_facts(suite, threads), "processes": processes}
+    rows = _measure(suite, tasks)
+    if processes > 1:
+        names = {method.name: wish for wish, method in opened.items() if isinstance(wish, str)}
+        rows = _measure_at_once(suite, tasks, names, threads, processes)
     failures = 0
-    with _appending(file) as stream:
+    with _appending(file) as stream, contextlib.closing(rows):
         bar = tqdm(total=len(tasks), disable=True if quiet else None, file=sys.stderr, unit="row")
         with bar:
-            for number, row in enumerate(_measure(suite, tasks), start=1):
+            for number, row in enumerate(rows, start=1):
                 stream.write(json.dumps({**facts, **row}, ensure_ascii=False) + "\n")
                 stream.flush()
                 failures += row["status"] == "failed"
@@ -152,7 +189,7 @@ def _tasks(suite: Suite, methods: Sequence[Method], file: Path) -> list[Task]:
     ]
 
 
-def _measure(suite: Suite, tasks: Sequence[Task]) -> Iterator[Row]:
+def _measure(suite: Suite, tasks: Sequence[Task]) -> Generator[Row]:
     """Rows in the order of the tasks; picture and noise are made once for all methods."""
     made: tuple[str, str] | None = None
     clean = noisy = np.zeros((0, 0), np.float32)
@@ -172,6 +209,53 @@ def _measure(suite: Suite, tasks: Sequence[Task]) -> Iterator[Row]:
         except Exception as error:  # a competitor may fail in any way; the others go on
             problem = f"{type(error).__name__}: {error}"
             yield {**row, "status": "failed", "problem": problem}
+
+
+def _measure_at_once(
+    suite: Suite,
+    tasks: Sequence[Task],
+    names: Mapping[str, str],
+    threads: int | None,
+    processes: int,
+) -> Generator[Row]:
+    """The same rows in the order in which they are ready, from several processes.
+
+    Each process opens its methods itself, by name: sessions do not travel between processes.
+    """
+    jobs: dict[tuple[str, str], list[str]] = {}
+    for task in tasks:
+        jobs.setdefault((task.picture, task.noise), []).append(names[task.method.name])
+    # Not forked: the threads of ONNX Runtime do not survive that.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(processes, max(1, len(jobs))), mp_context=context)
+    try:
+        futures = [
+            pool.submit(_measure_one, suite, *job, wanted, threads) for job, wanted in jobs.items()
+        ]
+        for future in as_completed(futures):
+            yield from future.result()
+    except BrokenProcessPool as error:
+        msg = (
+            "A process of the bench died, perhaps for lack of memory; run the same command again "
+            "with fewer --processes: finished rows are kept."
+        )
+        raise PictureError(msg) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _measure_one(
+    suite: Suite, picture: str, noise: str, wanted: Sequence[str], threads: int | None
+) -> list[Row]:
+    """All rows of one noisy picture, in a process of its own."""
+    methods = [_opened_here(name, suite.gray, threads) for name in wanted]
+    return list(_measure(suite, [Task(picture, noise, method) for method in methods]))
+
+
+@functools.cache
+def _opened_here(name: str, gray: bool, threads: int | None) -> Method:
+    """A method, opened once a process."""
+    return open_method(name, gray=gray, threads=threads)
 
 
 def _judge(task: Task, clean: Floats, noisy: Floats) -> Row:

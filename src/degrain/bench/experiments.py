@@ -1,0 +1,72 @@
+"""Experiments: the figures and tables of a paper from one command, `degrain bench NAME`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from degrain.bench.suites import PRESETS
+from degrain.errors import UsageError
+
+QUICK_PICTURES = 5
+"""Pictures taken by `--quick`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked of an experiment.
+
+    Attributes:
+        data: folder of clean pictures.
+        results: folder for rows, figures and the report.
+        references: methods that the paper's networks are compared with; the first one is the
+            base of paired differences. None: the experiment's own.
+        ids: list of the pictures to take.
+        limit: take the first so many pictures.
+        quick: repeat things less often.
+        seed: of the noise.
+        threads: per method; None: as many as there are cores.
+        processes: how many pictures slow methods work on at once.
+        quiet: show no progress.
+    """
+
+    data: Path
+    results: Path
+    references: tuple[str, ...] = ()
+    ids: Path | None = None
+    limit: int | None = None
+    quick: bool = False
+    seed: int = 0
+    threads: int | None = None
+    processes: int = 1
+    quiet: bool = False
+
+
+Experiment = Callable[[Wishes], int]
+"""Does everything, writes into the results folder, and returns the exit code."""
+
+
+def _jain_seung(wishes: Wishes) -> int:
+    from degrain.bench.jain_seung import run_jain_seung
+
+    return run_jain_seung(wishes)
+
+
+EXPERIMENTS: Mapping[str, Experiment] = {"jain-seung": _jain_seung}
+"""By the name that the command takes."""
+
+
+def find_experiment(name: str) -> Experiment:
+    """The experiment of this name.
+
+    Raises:
+        UsageError: there is none; the nearest names of suites and experiments are told.
+    """
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    names = [*PRESETS, *EXPERIMENTS]
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
+    msg = f"There is no suite or experiment {name!r}; did you mean {' or '.join(nearest)}?"
+    raise UsageError(msg)

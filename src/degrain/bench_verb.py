@@ -1,0 +1,106 @@
+"""The verb `bench`: suites, experiments, reports and drawings of filters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from degrain.errors import UsageError
+from degrain.verbs import needs_extra
+
+if TYPE_CHECKING:
+    from degrain.cli import Bench
+
+
+def bench_suite(options: Bench) -> int:
+    """Measure denoisers and print the tables; the body of `degrain bench`."""
+    from degrain.bench.report import report
+    from degrain.bench.run import run
+    from degrain.bench.suites import PRESETS
+
+    if options.suite not in PRESETS:
+        return _bench_experiment(options)
+    failures = run(
+        options.data,
+        methods=options.method,
+        results=options.output,
+        gray=PRESETS[options.suite],
+        noise=options.noise,
+        conversion=options.conversion,
+        ids=options.ids,
+        protocol=options.protocol,
+        seed=options.seed,
+        threads=options.threads,
+        processes=options.processes,
+        limit=_limit(options),
+        quiet=options.quiet,
+    )
+    print(report(options.output), end="")
+    return 1 if failures else 0
+
+
+def _limit(options: Bench) -> int | None:
+    """How many pictures at most."""
+    from degrain.bench.experiments import QUICK_PICTURES
+
+    quick = QUICK_PICTURES if options.quick else None
+    return quick if options.limit is None else options.limit
+
+
+def _bench_experiment(options: Bench) -> int:
+    """An experiment, which has its own noise and rules.
+
+    Raises:
+        UsageError: there is no such experiment, or the options would change its rules.
+    """
+    from degrain.bench.experiments import Wishes, find_experiment
+
+    experiment = find_experiment(options.suite)
+    wrong = {
+        "--noise": options.noise != (),
+        "--conversion": options.conversion != "luma",
+        "--protocol": options.protocol != "float",
+    }
+    named = " and ".join(name for name, given in wrong.items() if given)
+    if named:
+        msg = f"The experiment {options.suite} has rules of its own; leave out {named}."
+        raise UsageError(msg)
+    wishes = Wishes(
+        data=options.data,
+        results=options.output,
+        references=options.method,
+        ids=options.ids,
+        limit=_limit(options),
+        quick=options.quick,
+        seed=options.seed,
+        threads=options.threads,
+        processes=options.processes,
+        quiet=options.quiet,
+    )
+    with needs_extra("bench", "The experiment"):
+        return experiment(wishes)
+
+
+def bench_filters(model: str, output: Path, layers: int) -> int:
+    """Draw the first filters of a model; the body of `degrain bench filters`."""
+    from degrain.zoo.store import load_model
+
+    if output.suffix.lower() != ".png" or layers < 1:
+        msg = "Name an output that ends in .png, and at least one layer."
+        raise UsageError(msg)
+    card = load_model(model)
+    with needs_extra("bench", "Drawing filters"):
+        from degrain.bench import figures, kernels
+
+        drawn = kernels.read_layers(card.path)[:layers]
+        figures.filters(drawn, f"{card.name}: learned filters", output)
+    print(f"{output}: {', '.join(f'{layer.name} {layer.count}' for layer in drawn)}")
+    return 0
+
+
+def bench_report(results: Path) -> int:
+    """Print the tables of results; the body of `degrain bench report`."""
+    from degrain.bench.report import report
+
+    print(report(results), end="")
+    return 0
