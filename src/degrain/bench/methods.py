@@ -1,20 +1,21 @@
 """Methods: everything that can be asked to take noise out of a picture.
 
-| name        | what                                                                          |
-|-------------|-------------------------------------------------------------------------------|
-| a model     | a shipped or installed model, through `Denoiser`                              |
-| `onnx:FILE` | any denoiser as an ONNX file, whole picture at once; told σ if it has to be   |
-| `bm3d`      | BM3D by its authors (package `bm3d`, free for non-commercial use only), told σ|
-| `nlm`       | OpenCV's non-local means (8-bit), told σ                                      |
-| `noisy`     | nothing is done: the noisy picture itself                                     |
+| name          | what                                                                        |
+|---------------|-----------------------------------------------------------------------------|
+| a model       | a shipped or installed model, through `Denoiser`                            |
+| `onnx:FILE`   | any denoiser as an ONNX file, whole picture at once; told σ if it has to be |
+| `python:FILE` | a Python file with a function `denoise(noisy, sigma)`, see `_python`        |
+| `noisy`       | nothing is done: the noisy picture itself                                   |
+| a baseline    | one of `BASELINES`; what it is stands in its own file                       |
+| `NAME:FILE`   | a baseline with learned parameters of your own (`epll`, `foe`)              |
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.errors import MissingPackageError, UsageError
-from degrain.noise import Gaussian, estimate_noise, parse_noise
+from degrain.noise import Gaussian, Noise, estimate_noise, parse_noise
 
 Floats = NDArray[np.float32]
 Denoise = Callable[[Floats, float], Floats]
 """(noisy H×W or H×W×3 in 0..1, σ on the same scale) -> clean; blind methods ignore σ."""
+BASELINES: Mapping[str, str] = {
+    "bm3d": "degrain.bench.baselines.bm3d",
+    "nlm": "degrain.bench.baselines.nlm",
+    "nlm-skimage": "degrain.bench.baselines.nlm_skimage",
+    "wavelet": "degrain.bench.baselines.wavelet",
+    "tv": "degrain.bench.baselines.tv",
+    "ksvd": "degrain.bench.baselines.ksvd",
+    "epll": "degrain.bench.baselines.epll",
+    "wnnm": "degrain.bench.baselines.wnnm",
+    "bls-gsm": "degrain.bench.baselines.bls_gsm",
+    "foe": "degrain.bench.baselines.foe",
+}
+"""Name -> module with `make(*, gray, threads) -> Method`; a new baseline is a file and a line."""
+LEARNED = ("epll", "foe")
+"""Baselines whose `make` also takes `parameters`, a file that `degrain bench learn` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +54,94 @@ class Method:
         version: what distinguishes it from another of that name (hash of the weights ...).
         blind: works without being told the noise level.
         denoise: does it.
+        slow: takes minutes a picture, so a run gives it a seeded subset of the pictures.
     """
 
     name: str
     version: str
     blind: bool
     denoise: Denoise
+    slow: bool = False
 
     def run(self, noisy: Floats, spec: str) -> tuple[Floats, str]:
-        """The denoised picture, and how σ was known: "blind", "told" or "estimated"."""
+        """The denoised picture, and how σ was known: "blind", "told" or "estimated".
+
+        `spec` is a noise spec, or "real" where nobody knows the noise.
+        """
         if self.blind:
             return self.denoise(noisy, 0.0), "blind"
-        noise = parse_noise(spec)
-        if isinstance(noise, Gaussian) and noise.sigma_255.low == noise.sigma_255.high:
-            return self.denoise(noisy, noise.sigma_255.low / 255), "told"
+        sigma = known_sigma(spec)
+        if sigma == 0:
+            return noisy, "told"  # nothing to take out; most formulas would divide by σ
+        if sigma is not None:
+            return self.denoise(noisy, sigma), "told"
         return self.denoise(noisy, float(estimate_noise(noisy).mean())), "estimated"
+
+
+def known_sigma(spec: str) -> float | None:
+    """σ in 0..1 if the spec is white Gaussian noise of one level, else None."""
+    if spec == "real":
+        return None
+    noise: Noise = parse_noise(spec)
+    if isinstance(noise, Gaussian) and noise.sigma_255.low == noise.sigma_255.high:
+        return noise.sigma_255.low / 255
+    return None
 
 
 def open_method(name: str, *, gray: bool, threads: int | None = None) -> Method:
     """Make a method ready for gray (H×W) or color (H×W×3) pictures.
 
     Raises:
-        UsageError: unknown name, or a model for the other kind of picture.
+        UsageError: unknown name, or a method for the other kind of picture.
         MissingPackageError: the method needs an optional package.
         ModelError: a damaged model file.
     """
+    kind, _, file = name.partition(":")
     if name == "noisy":
         return Method(name, "", blind=True, denoise=lambda noisy, _: noisy)
-    if name == "bm3d":
-        return _bm3d(gray=gray)
-    if name == "nlm":
-        return _nlm(gray=gray, threads=threads)
-    if name.startswith("onnx:"):
+    if kind == "onnx" and file:
         return _onnx(name, gray=gray, threads=threads)
+    if kind == "python" and file:
+        return _python(name)
+    if name in BASELINES:
+        made: Method = import_module(BASELINES[name]).make(gray=gray, threads=threads)
+        return made
+    if kind in LEARNED and file:
+        make = import_module(BASELINES[kind]).make
+        own: Method = make(gray=gray, threads=threads, parameters=Path(file))
+        return own
     return _model(name, gray=gray, threads=threads)
+
+
+def package(module: str, distribution: str = "", remark: str = "") -> Any:
+    """An optional package, or the sentence that says how to get it.
+
+    Args:
+        module: what to import.
+        distribution: what to install, where its name is another.
+        remark: what a user should know first, such as a license.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        name = distribution or module
+        note = f" ({remark})" if remark else ""
+        msg = f"This method needs the package {name}{note}; pip install {name}."
+        raise MissingPackageError(msg) from error
+
+
+def gray_only(name: str, *, gray: bool) -> None:
+    """Refuse color for a method that its paper states for gray pictures.
+
+    Raises:
+        UsageError: `gray` is false.
+    """
+    if not gray:
+        msg = f"The method {name} is for gray pictures, but color is judged; use a gray suite."
+        raise UsageError(msg)
 
 
 def _model(name: str, *, gray: bool, threads: int | None) -> Method:
@@ -111,40 +181,27 @@ def _onnx(name: str, *, gray: bool, threads: int | None) -> Method:
     return Method(name, version, blind=not engine.needs_sigma, denoise=denoise)
 
 
-def _bm3d(*, gray: bool) -> Method:
-    """Dabov et al., IEEE TIP 16(8), 2007; CBM3D (ICIP 2007) for color."""
-    package = _package("bm3d", "bm3d", "it is free for non-commercial use only")
-    function = package.bm3d if gray else package.bm3d_rgb
-    profile = package.BM3DProfile()
-    # With more threads its sums change their order, and the result its last digits.
-    profile.num_threads = 1
+def _python(name: str) -> Method:
+    """A Python file: `denoise(noisy, sigma)`, and if they differ from here `BLIND`, `SLOW`.
 
-    def denoise(noisy: Floats, sigma: float) -> Floats:
-        clean = function(noisy, sigma_psd=sigma, profile=profile)
-        return np.asarray(clean, dtype=np.float32).reshape(noisy.shape)
-
-    return Method("bm3d", metadata.version("bm3d"), blind=False, denoise=denoise)
-
-
-def _nlm(*, gray: bool, threads: int | None) -> Method:
-    """Buades, Coll & Morel, CVPR 2005, as in OpenCV with default windows and h = σ."""
-    cv2 = _package("cv2", "opencv-python-headless", "")
-    function = cv2.fastNlMeansDenoising if gray else cv2.fastNlMeansDenoisingColored
-
-    def denoise(noisy: Floats, sigma: float) -> Floats:
-        pixels = np.rint(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-        strengths = (255 * sigma,) if gray else (255 * sigma, 255 * sigma)
-        cv2.setNumThreads(threads or -1)
-        return np.asarray(function(pixels, None, *strengths), dtype=np.float32) / np.float32(255)
-
-    return Method("nlm", str(cv2.__version__), blind=False, denoise=denoise)
-
-
-def _package(module: str, distribution: str, remark: str) -> Any:
-    """An optional package, or the sentence that says how to get it."""
+    The file is run; give only files that you trust.
+    """
+    path = Path(name.removeprefix("python:"))
     try:
-        return import_module(module)
-    except ImportError as error:
-        note = f" ({remark})" if remark else ""
-        msg = f"This method needs the package {distribution}{note}; pip install {distribution}."
-        raise MissingPackageError(msg) from error
+        source = path.read_bytes()
+        values: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+        exec(compile(source, str(path), "exec"), values)
+    except Exception as error:  # it may fail in any way, also with one of its own errors
+        msg = f"The method file {path} cannot be used ({type(error).__name__}: {error}); mend it."
+        raise UsageError(msg) from error
+    function = values.get("denoise")
+    if not callable(function):
+        msg = f"The method file {path} has no function denoise(noisy, sigma); add one."
+        raise UsageError(msg)
+
+    def denoise(noisy: Floats, sigma: float) -> Floats:
+        return np.asarray(function(noisy, sigma), dtype=np.float32)
+
+    version = hashlib.sha256(source).hexdigest()[:12]
+    blind, slow = bool(values.get("BLIND", False)), bool(values.get("SLOW", False))
+    return Method(name, version, blind=blind, denoise=denoise, slow=slow)
