@@ -48,7 +48,7 @@ def test_rows_and_report(folder):
     quality = np.mean([row["psnr"] for row in found if row["noise"] == "gaussian:25"])
     assert quality == pytest.approx(20.17, abs=0.3)
     text = report(folder.parent / "results")
-    assert f"{quality:.2f} / " in text
+    assert f"{quality:.2f} ± " in text
     assert "(3)" in text
     assert "seed 0" in text
     assert "**Published** on BSD68" in text

@@ -1,4 +1,4 @@
-"""The verb `bench`: suites, experiments, reports and drawings of filters."""
+"""The verb `bench`: suites, experiments and drawings of filters."""
 
 from __future__ import annotations
 
@@ -9,30 +9,37 @@ from degrain.errors import UsageError
 from degrain.verbs import needs_extra
 
 if TYPE_CHECKING:
-    from degrain.cli import Bench
+    from degrain.cli_bench import Bench
 
 
 def bench_suite(options: Bench) -> int:
     """Measure denoisers and print the tables; the body of `degrain bench`."""
     from degrain.bench.report import report
-    from degrain.bench.run import run
-    from degrain.bench.suites import PRESETS
+    from degrain.bench.run import quick_methods, run_suite
+    from degrain.bench.suites import PRESETS, named_suite
 
     if options.suite not in PRESETS:
         return _bench_experiment(options)
-    failures = run(
+    suite = named_suite(
+        options.suite,
         options.data,
-        methods=options.method,
-        results=options.output,
-        gray=PRESETS[options.suite],
         noise=options.noise,
-        conversion=options.conversion,
         ids=options.ids,
+        quick=options.quick,
+        limit=options.limit,
+        noisy=options.noisy,
+        conversion=options.conversion,
         protocol=options.protocol,
         seed=options.seed,
+    )
+    failures = run_suite(
+        suite,
+        options.method or (quick_methods(gray=suite.gray) if options.quick else ()),
+        options.output,
         threads=options.threads,
         processes=options.processes,
-        limit=_limit(options),
+        slow_pictures=options.slow_pictures or None,
+        crops=True,
         quiet=options.quiet,
     )
     print(report(options.output), end="")
@@ -58,6 +65,7 @@ def _bench_experiment(options: Bench) -> int:
     experiment = find_experiment(options.suite)
     wrong = {
         "--noise": options.noise != (),
+        "--noisy": options.noisy is not None,
         "--conversion": options.conversion != "luma",
         "--protocol": options.protocol != "float",
     }
@@ -95,12 +103,4 @@ def bench_filters(model: str, output: Path, layers: int) -> int:
         drawn = kernels.read_layers(card.path)[:layers]
         figures.filters(drawn, f"{card.name}: learned filters", output)
     print(f"{output}: {', '.join(f'{layer.name} {layer.count}' for layer in drawn)}")
-    return 0
-
-
-def bench_report(results: Path) -> int:
-    """Print the tables of results; the body of `degrain bench report`."""
-    from degrain.bench.report import report
-
-    print(report(results), end="")
     return 0

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Protocol
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
+from degrain.cli_bench import BENCH_VERBS, Bench
 from degrain.errors import DegrainError, ModelError, UsageError
 
 DESCRIPTION = "Takes the noise out of pictures without being told how noisy they are."
@@ -211,83 +212,6 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Measure denoisers on a folder of clean pictures; `bench report RESULTS` prints the table.
-
-    `bench filters MODEL -o FILE.png` draws a model's learned filters.
-    """
-
-    suite: Annotated[Positional[str], arg(metavar="gray|color|EXPERIMENT")]
-    """gray: color pictures are made gray first; color: RGB pictures as they are. jain-seung: the
-    experiments of that paper, with figures and a report."""
-    data: Annotated[Path, arg(metavar="FOLDER")]
-    """Folder of clean pictures."""
-    output: Annotated[Path, arg(aliases=("-o",), metavar="RESULTS")]
-    """Folder or .jsonl file for one line per picture, noise and method; it is continued."""
-    method: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
-    """Model names, onnx:FILE, bm3d, nlm, noisy; noisy and auto when not given. For an experiment:
-    what the paper's networks are compared with."""
-    noise: Annotated[tuple[str, ...], arg(metavar="SPEC ...")] = ()
-    """Noise specs; gaussian:15, gaussian:25 and gaussian:50 when not given."""
-    conversion: Annotated[str, arg(metavar="luma|average")] = "luma"
-    """How color becomes gray."""
-    protocol: Annotated[str, arg(metavar="float|clip8")] = "float"
-    """Noisy pictures as floats, or clipped and rounded to 8 bits."""
-    ids: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Text file that lists the pictures to take, one name a line."""
-    limit: Annotated[int | None, arg(metavar="N")] = None
-    """Take the first N pictures only."""
-    quick: bool = False
-    """A taste: the first five pictures, if --limit says nothing else."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """Number that decides the noise."""
-    threads: Annotated[int | None, arg(metavar="N")] = None
-    """Processor threads; as many as there are when not given."""
-    processes: Annotated[int, arg(metavar="N")] = 1
-    """Pictures worked on at once, each in a process; together with --threads 1."""
-    quiet: bool = False
-    """Show no progress bar."""
-
-    def run(self) -> int:
-        """See the class."""
-        from degrain.bench_verb import bench_suite
-
-        return bench_suite(self)
-
-
-@dataclass(frozen=True)
-class BenchReport:
-    """Print the results of `degrain bench` as Markdown tables."""
-
-    results: Annotated[Positional[Path], arg(metavar="RESULTS")]
-    """What `degrain bench -o` wrote."""
-
-    def run(self) -> int:
-        """See the class."""
-        from degrain.bench_verb import bench_report
-
-        return bench_report(self.results)
-
-
-@dataclass(frozen=True)
-class BenchFilters:
-    """Draw the learned filters of a convolutional model (needs degrain[bench])."""
-
-    model: Annotated[Positional[str], arg(metavar="MODEL")]
-    """A model's name or an ONNX file."""
-    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.png")]
-    """The picture."""
-    layers: Annotated[int, arg(metavar="N")] = 2
-    """How many layers, from the first; those with 1×1 filters are passed over."""
-
-    def run(self) -> int:
-        """See the class."""
-        from degrain.bench_verb import bench_filters
-
-        return bench_filters(self.model, self.output, self.layers)
-
-
-@dataclass(frozen=True)
 class Info:
     """Versions, processors, folders: paste this into bug reports."""
 
@@ -315,9 +239,6 @@ VERBS: Any = (
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Info, subcommand("info")]
 )
-
-BENCH_VERBS: dict[str, Any] = {"report": BenchReport, "filters": BenchFilters}
-"""What may follow `degrain bench` instead of a suite."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from degrain.bench.methods import Floats, open_method
+from degrain.bench.provenance import machine as machine
 
 REFERENCE = "fixed reference (FFT)"
 FFT_SIDE = 2048
@@ -68,16 +67,6 @@ def square_picture(clean: Floats, side_px: int) -> Floats:
     height, width = clean.shape
     below, right = max(0, side_px - height), max(0, side_px - width)
     return np.pad(clean, ((0, below), (0, right)), mode="symmetric")[:side_px, :side_px]
-
-
-def machine() -> str:
-    """The processor's name, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _threads(name: str, threads: Sequence[int]) -> Sequence[int]:

@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from degrain.bench.suites import PRESETS
+from degrain.bench.suites import PRESETS, QUICK_PICTURES
 from degrain.errors import UsageError
-
-QUICK_PICTURES = 5
-"""Pictures taken by `--quick`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,8 @@ class Wishes:
     processes: int = 1
     quiet: bool = False
 
+
+__all__ = ["EXPERIMENTS", "QUICK_PICTURES", "Wishes", "find_experiment"]
 
 Experiment = Callable[[Wishes], int]
 """Does everything, writes into the results folder, and returns the exit code."""

@@ -1,24 +1,38 @@
-"""The report: rows of the bench as Markdown tables; published numbers have their own tables."""
+"""The report as Markdown and CSV; published numbers never mix with measured ones."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any
 
-from degrain.bench.run import KEY, Row, read_rows, results_file
-from degrain.errors import UsageError
+from degrain.bench.paired import Difference
+from degrain.bench.rows import Row
+from degrain.bench.tables import (
+    Comparison,
+    label,
+    ordered,
+    published,
+    published_for,
+    quality,
+    read_comparisons,
+)
+
+COLUMNS = (
+    *("set", "rules", "method", "version", "sigma", "noise", "pictures"),
+    *("psnr_db", "psnr_standard_error", "ssim", "ssim_standard_error"),
+    *("seconds_per_megapixel", "peak_mb", "published_psnr_db"),
+)
 
 
-def report(results: Path) -> str:
+def report(results: Path, *, against: str | None = None) -> str:
     """Mean PSNR and SSIM per method and noise, one table for each set of rules.
 
     Args:
         results: what was given to `run`.
+        against: the method that paired differences are taken to; None: the best.
 
     Returns:
         Markdown. Rows measured by different rules never share a table.
@@ -26,58 +40,141 @@ def report(results: Path) -> str:
     Raises:
         UsageError: there are no results.
     """
-    file = results_file(results)
-    latest = {tuple(row[name] for name in KEY): row for row in read_rows(file)}
-    if not latest:
-        msg = f"There are no results in {file}; run the bench first."
-        raise UsageError(msg)
-    by_rules: dict[str, list[Row]] = {}
-    for row in latest.values():
-        by_rules.setdefault(row["rules"], []).append(row)
-    parts = [_measured(rules, rows) for rules, rows in by_rules.items()]
+    comparisons = read_comparisons(results)
+    parts = []
+    for comparison in comparisons:
+        parts.append(_measured(comparison))
+        if (same := comparison.common()) is not None:
+            parts.append(_common(same))
+        parts.extend(_differences(comparison, against))
     for gray in (True, False):
-        specs = _ordered(
-            row["noise"]
-            for row in latest.values()
-            if row.get("gray") is gray and row.get("protocol") == "float"
-        )
-        parts.extend(_published(gray=gray, specs=specs))
+        floats = [c for c in comparisons if c.gray is gray and c.rows[0].get("protocol") == "float"]
+        specs = ordered(spec for comparison in floats for spec in comparison.specs)
+        parts.extend(_published(floats, specs, gray=gray))
     return "\n\n".join(parts) + "\n"
 
 
-def _measured(rules: str, rows: Sequence[Row]) -> str:
-    """One table: methods down, noise across."""
-    specs = _ordered(row["noise"] for row in rows)
+def report_csv(results: Path) -> str:
+    """The means as CSV, one line per set of rules, method and noise."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for comparison in read_comparisons(results):
+        for competitor in comparison.competitors:
+            for spec in comparison.specs:
+                rows = comparison.good(competitor, spec)
+                if not rows:
+                    continue
+                level, likeness = quality(rows)
+                known = published_for(comparison, competitor[0], spec)
+                writer.writerow(
+                    [
+                        comparison.title or "",
+                        comparison.rules,
+                        *competitor,
+                        comparison.told(competitor),
+                        spec,
+                        level.count,
+                        *(_plain(x) for x in (level.value, level.error)),
+                        *(_plain(x) for x in (likeness.value, likeness.error)),
+                        _plain(comparison.seconds_per_megapixel(competitor)),
+                        _plain(comparison.peak_mb(competitor)),
+                        "" if known is None else known,
+                    ]
+                )
+    return text.getvalue()
+
+
+def _plain(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _measured(comparison: Comparison) -> str:
+    """One table: methods down, noise across; published numbers in columns of their own."""
+    specs = comparison.specs
+    pairs = [(c[0], s) for c in comparison.competitors for s in specs]
+    known = [s for s in specs if any(published_for(comparison, *p) for p in pairs if p[1] == s)]
     lines = []
-    competitors = dict.fromkeys((row["method"], row["version"]) for row in rows)
-    for method, version in competitors:
-        own = [row for row in rows if (row["method"], row["version"]) == (method, version)]
-        good = [row for row in own if row["status"] == "ok"]
-        cells = [_cell([row for row in good if row["noise"] == spec]) for spec in specs]
-        sigma = ", ".join(dict.fromkeys(row["sigma"] for row in good))
-        speed = median([row["seconds"] / row["megapixels"] for row in good]) if good else math.nan
-        label = f"{_label(method)} ({version})" if version else method
-        lines.append([label, sigma, *cells, f"{speed:.3g}", str(len(own) - len(good))])
-    heads = ["method", "noise level", *(f"{spec} dB / SSIM (n)" for spec in specs)]
+    for competitor in comparison.competitors:
+        cells = [_cell(comparison.good(competitor, spec)) for spec in specs]
+        others = [published_for(comparison, competitor[0], spec) for spec in known]
+        lines.append(
+            [
+                label(competitor),
+                comparison.told(competitor),
+                *cells,
+                *("-" if other is None else f"{other:.2f}" for other in others),
+                f"{comparison.seconds_per_megapixel(competitor):.3g}",
+                str(comparison.failed(competitor)),
+            ]
+        )
+    heads = ["method", "noise level", *(f"{spec} dB ± s.e. / SSIM (n)" for spec in specs)]
+    heads += [f"published {spec} dB" for spec in known]
     table = markdown_table([*heads, "s per megapixel", "failed"], lines)
-    return f"**Measured**: {rules}.\n\n{table}"
+    title = f" on {comparison.title}" if comparison.title else ""
+    return f"**Measured**{title}: {comparison.rules}.\n\n{table}"
+
+
+def _common(same: Comparison) -> str:
+    """The slow methods were judged on fewer pictures; here all are judged on theirs."""
+    lines = [
+        [label(c), *(_cell(same.good(c, spec)) for spec in same.specs)]
+        for c in same.competitors
+        if same.good(c)
+    ]
+    count = len({row["picture"] for row in same.rows})
+    table = markdown_table(["method", *(f"{s} dB ± s.e. / SSIM (n)" for s in same.specs)], lines)
+    return (
+        f"**The same on the {count} pictures that all methods have.** Only here means may be "
+        f"compared across all methods.\n\n{table}"
+    )
+
+
+def _differences(comparison: Comparison, against: str | None) -> list[str]:
+    """Paired differences to one method with their bootstrap intervals."""
+    base = comparison.base(against)
+    if base is None:
+        return []
+    lines = [
+        [label(c), *(_gap(comparison.difference(c, base, spec)) for spec in comparison.specs)]
+        for c in comparison.competitors
+        if c != base
+    ]
+    table = markdown_table(["method", *(f"{spec} dB" for spec in comparison.specs)], lines)
+    return [
+        f"**Minus {label(base)}**, picture by picture: mean [95 % bootstrap interval] "
+        f"(pictures).\n\n{table}"
+    ]
+
+
+def _gap(difference: Difference) -> str:
+    mean = difference.mean
+    if mean.count == 0:
+        return "-"
+    return f"{mean.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}] ({mean.count})"
 
 
 def _cell(rows: Sequence[Row]) -> str:
     """Means over pictures and how many there were; PSNR of identical pictures is infinite."""
     if not rows:
         return "-"
-    quality = fmean(math.inf if row["psnr"] is None else row["psnr"] for row in rows)
-    similar = [row["ssim"] for row in rows if row["ssim"] is not None]
-    likeness = f"{fmean(similar):.4f}" if similar else "-"
-    return f"{quality:.2f} / {likeness} ({len(rows)})"
+    level, likeness = quality(rows)
+    error = "" if math.isnan(level.error) else f" ± {level.error:.2f}"
+    similar = f"{likeness.value:.4f}" if likeness.count else "-"
+    return f"{level.value:.2f}{error} / {similar} ({len(rows)})"
 
 
-def _published(*, gray: bool, specs: Sequence[str]) -> list[str]:
-    """Tables of other people's numbers for these noise levels, one per data set."""
-    text = files("degrain.bench").joinpath("published.toml").read_text(encoding="utf-8")
-    entries: list[Mapping[str, Any]] = tomllib.loads(text)["entry"]
-    chosen = [e for e in entries if e["gray"] is gray and any(spec in e["psnr"] for spec in specs)]
+def _published(comparisons: Sequence[Comparison], specs: Sequence[str], *, gray: bool) -> list[str]:
+    """Tables of other people's numbers for these noise levels, one per data set.
+
+    Where all pictures are of known sets, only those sets.
+    """
+    chosen = [
+        e for e in published() if e["gray"] is gray and any(spec in e["psnr"] for spec in specs)
+    ]
+    titles = {comparison.title for comparison in comparisons}
+    if None not in titles:
+        chosen = [entry for entry in chosen if entry["set"] in titles]
     parts = []
     for name in dict.fromkeys(entry["set"] for entry in chosen):
         lines = []
@@ -94,24 +191,6 @@ def _published(*, gray: bool, specs: Sequence[str]) -> list[str]:
             + markdown_table(heads, lines)
         )
     return parts
-
-
-def _ordered(specs: Iterable[str]) -> list[str]:
-    """Each once, by model and then by number."""
-    return sorted(set(specs), key=lambda spec: (spec.split(":")[0], _numbers(spec), spec))
-
-
-def _numbers(spec: str) -> list[float]:
-    parts = spec.partition(":")[2].replace(",", "-").split("-")
-    try:
-        return [float(part) for part in parts]
-    except ValueError:  # exponents with a minus sign
-        return []
-
-
-def _label(method: str) -> str:
-    """`onnx:some/folder/net.onnx` without the folder, which is of no interest to others."""
-    return f"onnx:{Path(method[5:]).name}" if method.startswith("onnx:") else method
 
 
 def markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import math
-import multiprocessing
-import platform
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TextIO
 
 import numpy as np
 
+from degrain.bench.crops import save_crop
 from degrain.bench.methods import Floats, Method, open_method
+from degrain.bench.parallel import Measure, measure_at_once
+from degrain.bench.provenance import commit, forget_peak, machine, peak_mb, versions
+from degrain.bench.rows import FORMAT, KEY, Row, appending, read_rows, results_file
 from degrain.bench.suites import NOISE, Suite, make_suite
-from degrain.errors import PictureError, UsageError
+from degrain.engines.onnx import available_threads
+from degrain.errors import MissingPackageError, PictureError
 from degrain.metrics import RADIUS, psnr, ssim
 
-Row = dict[str, Any]
-KEY = ("rules", "method", "version", "picture", "noise")
-"""What makes two rows the same measurement."""
+__all__ = [
+    "KEY",
+    "METHODS",
+    "Row",
+    "quick_methods",
+    "read_rows",
+    "results_file",
+    "run",
+    "run_suite",
+]
+
+QUICK = ("nlm", "nlm-skimage", "wavelet", "tv", "bm3d")
+"""Judged by `--quick` besides those, where installed."""
+SLOW_PICTURES = 10
+"""Pictures that slow methods are judged on, unless more are asked for."""
 METHODS = ("noisy", "auto")
 """Judged when no method is named."""
 
@@ -111,6 +123,8 @@ def run_suite(
     *,
     threads: int | None = None,
     processes: int = 1,
+    slow_pictures: int | None = SLOW_PICTURES,
+    crops: bool = False,
     quiet: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> int:
@@ -120,8 +134,10 @@ def run_suite(
         suite: pictures, noise and rules.
         methods: names, or methods that are open already.
         results: see `run`.
-        threads: per method and process.
+        threads: per method and process; None: all cores, or with several processes their share.
         processes: how many pictures are worked on at once; more than one needs names.
+        slow_pictures: size of the seeded subset for slow methods; None: all pictures.
+        crops: keep crops of results for the report, see `degrain.bench.crops`.
         quiet: show no progress bar.
         on_progress: gets the share done, 0..1.
 
@@ -130,141 +146,137 @@ def run_suite(
     """
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-    opened = {
-        wish: wish
-        if isinstance(wish, Method)
-        else open_method(wish, gray=suite.gray, threads=threads)
-        for wish in dict.fromkeys(methods or METHODS)
-    }
+    cores = available_threads()
+    if processes > 1 and threads is None:
+        threads = max(1, cores // processes)
+    opened = _opened(methods or METHODS, suite, threads)
     file = results_file(results)
-    tasks = _tasks(suite, list(opened.values()), file)
+    tasks = _tasks(suite, list(opened.values()), file, slow_pictures)
+    shots = file.with_suffix(".crops") if crops else None
+    measure = partial(measure_picture, shots=shots)
     facts = {**_facts(suite, threads), "processes": processes}
-    rows = _measure(suite, tasks)
+    rows = _measure(suite, tasks, measure)
     if processes > 1:
         names = {method.name: wish for wish, method in opened.items() if isinstance(wish, str)}
-        rows = _measure_at_once(suite, tasks, names, threads, processes)
+        jobs = _jobs({t: names[t.method.name] for t in tasks})
+        rows = measure_at_once(suite, jobs, measure, threads=threads or 1, processes=processes)
     failures = 0
-    with _appending(file) as stream, contextlib.closing(rows):
+    with appending(file) as stream, contextlib.closing(rows):
         bar = tqdm(total=len(tasks), disable=True if quiet else None, file=sys.stderr, unit="row")
         with bar:
             for number, row in enumerate(rows, start=1):
                 stream.write(json.dumps({**facts, **row}, ensure_ascii=False) + "\n")
                 stream.flush()
-                failures += row["status"] == "failed"
+                if row["status"] == "failed":
+                    failures += 1
+                    bar.write(_complaint(row), file=sys.stderr)
                 bar.update()
                 if on_progress:
                     on_progress(number / len(tasks))
     return failures
 
 
-def results_file(results: Path) -> Path:
-    """The JSON-lines file meant by `results`: itself, or `results.jsonl` in that folder."""
-    return results if results.suffix == ".jsonl" else results / "results.jsonl"
+def quick_methods(*, gray: bool) -> list[str]:
+    """The quick ones that are installed: a taste of the field."""
+    found = list(METHODS)
+    for name in QUICK:
+        with contextlib.suppress(MissingPackageError):
+            open_method(name, gray=gray)
+            found.append(name)
+    return found
 
 
-def read_rows(file: Path) -> list[Row]:
-    """All rows; a line cut short by a crash is left out."""
-    rows: list[Row] = []
-    if not file.is_file():
-        return rows
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict) and all(name in row for name in (*KEY, "status")):
-            rows.append(row)
-    return rows
+def _opened(
+    methods: Sequence[str | Method], suite: Suite, threads: int | None
+) -> dict[str | Method, Method]:
+    """Every method once, ready."""
+    return {
+        wish: wish
+        if isinstance(wish, Method)
+        else open_method(wish, gray=suite.gray, threads=threads)
+        for wish in dict.fromkeys(methods)
+    }
 
 
-def _tasks(suite: Suite, methods: Sequence[Method], file: Path) -> list[Task]:
-    """What is not measured yet, picture by picture."""
+def _complaint(row: Row) -> str:
+    """What the user hears of a failed row at once."""
+    return f"degrain: {row['method']} failed on {row['picture']} ({row['noise']}): {row['problem']}"
+
+
+def _tasks(
+    suite: Suite, methods: Sequence[Method], file: Path, slow_pictures: int | None
+) -> list[Task]:
+    """What is not measured yet, picture by picture; slow methods get the seeded subset."""
     done = {tuple(row[name] for name in KEY) for row in read_rows(file) if row["status"] == "ok"}
+    subset = set(suite.ranked()[:slow_pictures])
     return [
         Task(picture, noise, method)
         for picture in suite.names
         for noise in suite.noise
         for method in methods
         if (suite.rules, method.name, method.version, picture, noise) not in done
+        and (picture in subset or not method.slow)
     ]
 
 
-def _measure(suite: Suite, tasks: Sequence[Task]) -> Generator[Row]:
+def _jobs(tasks: Mapping[Task, str]) -> dict[tuple[str, str], list[str]]:
+    """Names of methods by picture and noise; slow ones are jobs of their own by coming first."""
+    jobs: dict[tuple[str, str], list[str]] = {}
+    for task, name in tasks.items():
+        jobs.setdefault((task.picture, task.noise), []).append(name)
+    return jobs
+
+
+def _measure(suite: Suite, tasks: Sequence[Task], measure: Measure) -> Generator[Row]:
     """Rows in the order of the tasks; picture and noise are made once for all methods."""
-    made: tuple[str, str] | None = None
-    clean = noisy = np.zeros((0, 0), np.float32)
-    for task in tasks:
+    for (picture, noise), own in groupby(tasks, key=lambda task: (task.picture, task.noise)):
+        yield from measure(suite, picture, noise, [task.method for task in own])
+
+
+def measure_picture(
+    suite: Suite, picture: str, noise: str, methods: Iterable[Method], *, shots: Path | None
+) -> Iterator[Row]:
+    """A row for each method on one noisy picture; what fails is marked, the others go on.
+
+    Args:
+        suite: pictures, noise and rules.
+        picture: its name.
+        noise: its noise spec.
+        methods: judged one after the other.
+        shots: folder for crops, or None.
+    """
+    noisy: tuple[Floats, Floats] | None = None
+    for method in methods:
         row: Row = {
-            "method": task.method.name,
-            "version": task.method.version,
-            "picture": task.picture,
-            "noise": task.noise,
+            "method": method.name,
+            "version": method.version,
+            "picture": picture,
+            "noise": noise,
         }
         try:
-            if made != (task.picture, task.noise):
-                clean = suite.clean(task.picture)
-                noisy = suite.noisy(clean, task.picture, task.noise)
-                made = (task.picture, task.noise)
-            yield {**row, "status": "ok", **_judge(task, clean, noisy)}
+            if noisy is None:
+                clean = suite.clean(picture)
+                noisy = clean, suite.noisy(clean, picture, noise)
+            judged = _judge(method, noise, *noisy)
+            result = judged.pop("result")
+            if shots is not None:
+                label = f"{method.name}\n{method.version}\n{noise}"
+                judged |= save_crop(shots, suite, picture, noisy[0], result, label)
+            yield {**row, "status": "ok", **judged}
         except Exception as error:  # a competitor may fail in any way; the others go on
             problem = f"{type(error).__name__}: {error}"
             yield {**row, "status": "failed", "problem": problem}
 
 
-def _measure_at_once(
-    suite: Suite,
-    tasks: Sequence[Task],
-    names: Mapping[str, str],
-    threads: int | None,
-    processes: int,
-) -> Generator[Row]:
-    """The same rows in the order in which they are ready, from several processes.
-
-    Each process opens its methods itself, by name: sessions do not travel between processes.
-    """
-    jobs: dict[tuple[str, str], list[str]] = {}
-    for task in tasks:
-        jobs.setdefault((task.picture, task.noise), []).append(names[task.method.name])
-    # Not forked: the threads of ONNX Runtime do not survive that.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, max(1, len(jobs))), mp_context=context)
-    try:
-        futures = [
-            pool.submit(_measure_one, suite, *job, wanted, threads) for job, wanted in jobs.items()
-        ]
-        for future in as_completed(futures):
-            yield from future.result()
-    except BrokenProcessPool as error:
-        msg = (
-            "A process of the bench died, perhaps for lack of memory; run the same command again "
-            "with fewer --processes: finished rows are kept."
-        )
-        raise PictureError(msg) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _measure_one(
-    suite: Suite, picture: str, noise: str, wanted: Sequence[str], threads: int | None
-) -> list[Row]:
-    """All rows of one noisy picture, in a process of its own."""
-    methods = [_opened_here(name, suite.gray, threads) for name in wanted]
-    return list(_measure(suite, [Task(picture, noise, method) for method in methods]))
-
-
-@functools.cache
-def _opened_here(name: str, gray: bool, threads: int | None) -> Method:
-    """A method, opened once a process."""
-    return open_method(name, gray=gray, threads=threads)
-
-
-def _judge(task: Task, clean: Floats, noisy: Floats) -> Row:
-    """Denoise and compare."""
+def _judge(method: Method, noise: str, clean: Floats, noisy: Floats) -> Row:
+    """Denoise and compare; the result itself is among what comes back."""
+    counted = forget_peak()
     start = time.perf_counter()
-    result, sigma = task.method.run(noisy, task.noise)
+    result, sigma = method.run(noisy, noise)
     seconds = time.perf_counter() - start
+    memory = round(peak_mb(), 1) if counted else None
     if not np.isfinite(result).all():
-        msg = f"The method {task.method.name} gave NaN or infinity."
+        msg = f"The method {method.name} gave NaN or infinity."
         raise PictureError(msg)
     quality = psnr(clean, result)
     large = min(clean.shape[:2]) > 2 * RADIUS
@@ -272,43 +284,24 @@ def _judge(task: Task, clean: Floats, noisy: Floats) -> Row:
         "psnr": round(quality, 4) if math.isfinite(quality) else None,  # JSON has no infinity
         "ssim": round(ssim(clean, result), 5) if large else None,
         "seconds": round(seconds, 5),
+        "peak_mb": memory,
         "megapixels": clean.shape[0] * clean.shape[1] / 1e6,
         "sigma": sigma,
+        "result": result,
     }
 
 
 def _facts(suite: Suite, threads: int | None) -> Row:
     """What is the same for all rows of one run."""
     return {
+        "format": FORMAT,
         "rules": suite.rules,
         "data": suite.data,
         "gray": suite.gray,
         "protocol": suite.protocol,
         "seed": suite.seed,
         "threads": threads,
-        "versions": _versions(),
+        "versions": versions(),
+        "machine": f"{machine()}, {available_threads()} cores",
+        "commit": commit(),
     }
-
-
-def _versions() -> Mapping[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("degrain", "numpy", "onnxruntime"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _appending(file: Path) -> TextIO:
-    """The results file opened for appending, on a fresh line even after a crash."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        cut = file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n")
-        stream = file.open("a", encoding="utf-8")
-    except OSError as error:
-        msg = f"The results cannot be written to {file} ({error.strerror}); choose another place."
-        raise UsageError(msg) from error
-    if cut:
-        stream.write("\n")
-    return stream

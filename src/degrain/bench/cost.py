@@ -1,0 +1,201 @@
+"""What a method costs, measured: multiply-accumulates, seconds per megapixel, memory.
+
+Multiply-accumulates are counted in the ONNX graph. Seconds come from `clock`: methods take turns
+with a fixed piece of work, and only the ratio to it means something on another machine. Memory is
+what the operating system says of a fresh process, less that of one that does all but denoise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from degrain.bench.clock import clock
+from degrain.bench.methods import BASELINES, Floats, open_method
+from degrain.bench.provenance import commit, machine, peak_mb, versions
+from degrain.errors import DegrainError, ModelError, PictureError
+from degrain.metrics import psnr
+
+SIDES = (256, 512, 1024)
+THREADS = (1, 2)
+SPEC = "gaussian:25"
+_COUNTED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+
+
+def scene(side_px: int) -> Floats:
+    """A gray test picture with edges, slopes and texture; its content matters little for time."""
+    y, x = np.mgrid[:side_px, :side_px] / 64
+    waves = np.sin(x * y / 3) + (np.sin(x) > 0.3) + np.cos(7 * x + 3 * y) * (np.sin(y) > 0)
+    return np.asarray(0.5 + 0.12 * waves, dtype=np.float32)
+
+
+def noisy_scene(side_px: int) -> Floats:
+    """The same with noise of standard deviation 25 of 255, always the same."""
+    noise = np.random.default_rng(0).standard_normal((side_px, side_px), dtype=np.float32)
+    return scene(side_px) + noise * np.float32(25 / 255)
+
+
+def measure_cost(
+    methods: Sequence[str],
+    *,
+    sides: Sequence[int] = SIDES,
+    threads: Sequence[int] = THREADS,
+    runs: int = 3,
+    on_run: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Time, memory and multiply-accumulates of methods on gray pictures.
+
+    Args:
+        methods: see `degrain.bench.methods`.
+        sides: of the square pictures.
+        threads: numbers of threads to try.
+        runs: turns of each; medians count.
+        on_run: called after each run.
+
+    Returns:
+        Plain data for JSON: `time` rows (see `clock`, with `side_px` and `seconds_per_megapixel`),
+        `memory` rows and `macs_per_pixel`, and where they come from.
+    """
+    times: list[dict[str, Any]] = []
+    for side in sides:
+        rows = clock(noisy_scene(side), SPEC, methods, threads=threads, runs=runs, on_run=on_run)
+        for row in rows:
+            per = row["seconds"] / row["pixels"] * 1e6
+            times.append({**row, "side_px": side, "seconds_per_megapixel": round(per, 4)})
+    empty = {side: _peak_of("", side) for side in sides}
+    memory = [
+        {"method": name, "side_px": side, "peak_mb": peak, "added_mb": round(peak - empty[side], 1)}
+        for name in methods
+        for side in sides
+        for peak in (_peak_of(name, side),)
+    ]
+    counts = {name: macs_per_pixel(name) for name in methods}
+    return {
+        "time": times,
+        "memory": memory,
+        "macs_per_pixel": {name: count for name, count in counts.items() if count is not None},
+        "machine": machine(),
+        "commit": commit(),
+        "versions": dict(versions()),
+    }
+
+
+def macs_per_pixel(method: str) -> float | None:
+    """Multiply-accumulates per picture pixel of a method that is an ONNX network, else None."""
+    if method == "noisy" or method.partition(":")[0] in (*BASELINES, "python"):
+        return None
+    try:
+        return count_macs(_onnx_file(method))
+    except DegrainError:
+        return None
+
+
+def _onnx_file(method: str) -> Path:
+    if method.startswith("onnx:"):
+        return Path(method.removeprefix("onnx:"))
+    from degrain.denoise import Denoiser
+    from degrain.zoo.store import load_model
+
+    name = Denoiser(method).model_name(1) if method == "auto" else method
+    return load_model(name).path
+
+
+def count_macs(path: Path, side_px: int = 128) -> float:
+    """Multiply-accumulates per pixel in the convolutions and matrix products of an ONNX graph.
+
+    The graph runs once on a square picture with all intermediate sizes looked at, so that
+    whatever it pads, folds or repeats is counted as it happens.
+
+    Raises:
+        ModelError: the file cannot be read or run, or onnx is not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime
+
+        model = onnx.load(str(path))
+        nodes = [node for node in model.graph.node if node.op_type in _COUNTED]
+        shapes = _shapes(onnx, onnxruntime, model, nodes, side_px)
+    except Exception as error:  # onnx and its runtime share no error of their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        msg = f"The multiplications of {path} cannot be counted ({reason})."
+        raise ModelError(msg) from error
+    return sum(_macs(node, shapes) for node in nodes) / side_px**2
+
+
+def _shapes(
+    onnx: Any, onnxruntime: Any, model: Any, nodes: Sequence[Any], side_px: int
+) -> dict[str, tuple[int, ...]]:
+    """Sizes of all weights, inputs and outputs of these nodes."""
+    shapes = {item.name: tuple(item.dims) for item in model.graph.initializer}
+    graph = model.graph
+    given = {item.name for item in (*graph.input, *graph.output)}
+    names = {name for node in nodes for name in (*node.input[:2], node.output[0])}
+    wanted = sorted(names - set(shapes) - {item.name for item in graph.input})
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in given)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    inputs = {item.name: _input(item, side_px) for item in session.get_inputs()}
+    values = session.run(wanted, inputs)
+    shapes |= {name: value.shape for name, value in zip(wanted, values, strict=True)}
+    return shapes | {name: value.shape for name, value in inputs.items()}
+
+
+def _input(item: Any, side_px: int) -> Floats:
+    """A picture, or the noise level for an input named sigma."""
+    if item.name == "sigma":
+        return np.full([n if isinstance(n, int) else 1 for n in item.shape], 0.1, np.float32)
+    return np.full((1, item.shape[1], side_px, side_px), 0.5, np.float32)
+
+
+def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
+    """Of one node: every output (of a transposed convolution: input) meets its weights once."""
+    left, right = (shapes[name] for name in node.input[:2])
+    out = shapes[node.output[0]]
+    if node.op_type == "Conv":
+        return math.prod(out) * math.prod(right[1:])
+    if node.op_type == "ConvTranspose":
+        return math.prod(left) * math.prod(right[1:])
+    if node.op_type == "Gemm":
+        turned = any(a.name == "transA" and a.i for a in node.attribute)
+        return math.prod(out) * left[0 if turned else -1]
+    return math.prod(out) * left[-1]
+
+
+def _peak_of(method: str, side_px: int) -> float:
+    """Peak memory in 10^6 bytes of a fresh process; without a method, of one that only prepares.
+
+    Raises:
+        PictureError: the process failed.
+    """
+    words = [sys.executable, "-m", "degrain.bench.cost", method, str(side_px)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["the process was killed"]
+        msg = f"The memory of {method or 'nothing'} cannot be measured ({lines[-1]})."
+        raise PictureError(msg)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _in_fresh_process(method: str, side_px: int) -> None:
+    """The body of that process."""
+    noisy = noisy_scene(side_px)
+    if method:
+        result, _ = open_method(method, gray=True, threads=1).run(noisy, SPEC)
+        psnr(noisy, result)
+    print(json.dumps(round(peak_mb(), 1)))
+
+
+if __name__ == "__main__":
+    _in_fresh_process(sys.argv[1], int(sys.argv[2]))
