@@ -9,7 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from degrain.bench.commands import cost_table
 from degrain.bench.report import report
+from degrain.bench.tables import Comparison, read_comparisons
 from degrain.zoo.store import list_models
 
 FOLDER = Path(__file__).parent
@@ -26,6 +28,10 @@ degrain bench gray  --data DIR/val --ids IDS -o benchmarks/results/bsd68-gray.js
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method noisy degrain-gray
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.jsonl \\
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method degrain-color
+degrain bench bsd68 --data DIR -o benchmarks/results/bsd68-gray.jsonl --processes 2 \\
+    --method bm3d nlm nlm-skimage wavelet tv ksvd epll wnnm bls-gsm foe
+degrain bench cost -o benchmarks/results/cost.json \\
+    --method degrain-gray bm3d nlm nlm-skimage wavelet tv ksvd epll bls-gsm foe
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\
     --out benchmarks/results/speed-100.json
@@ -38,12 +44,19 @@ python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-de
 def main() -> None:
     """Write the page."""
     parts = [HEAD, "## Models", models(), "## Quality"]
-    for name, title in (("bsd68-gray", "BSD68, gray"), ("bsd68-color", "BSD68, color")):
-        path = RESULTS / f"{name}.jsonl"
-        if path.exists():
-            parts += [f"### {title}", report(path).strip()]
-    parts += ["## Speed and memory", speed()]
+    for path in sorted(RESULTS.glob("*.jsonl")):
+        titles = dict.fromkeys(heading(comparison) for comparison in read_comparisons(path))
+        parts += [f"### {', '.join(titles)}", report(path).strip()]
+    for path in sorted(RESULTS.glob("cost*.json")):
+        parts += ["## Cost of a method", cost_table(json.loads(path.read_text(encoding="utf-8")))]
+    parts += ["## Speed and memory of the whole command", speed()]
     (FOLDER / "LEADERBOARD.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def heading(comparison: Comparison) -> str:
+    """BSD68, gray; or the hash of pictures that have no name."""
+    kind = "gray" if comparison.gray else "color"
+    return f"{comparison.title or 'Pictures ' + comparison.rows[0]['data']}, {kind}"
 
 
 def models() -> str:
