@@ -147,6 +147,7 @@ def _crop_source(
         gray=recipe.gray,
         device=device,
         targets=targets,
+        distinct=recipe.distinct,
     )
 
 
