@@ -12,7 +12,7 @@ surrounding it with −1, a value that no pixel has.
 ```
 
 Two choices are ours. A unit is written as σ(b + w ⊗ (y − ½)): the same functions as the paper's
-σ(b′ + w ⊗ y), with b′ = b − ½ Σ w, but the offset no longer has to follow every change of a kernel
+σ(c + w ⊗ y), with c = b − ½ Σ w, but the offset no longer has to follow every change of a kernel
 (LeCun et al., "Efficient BackProp", 1998, Sec. 4.3); `centered=False` gives the paper's form. And
 the first weights keep every unit where its slope is near ¼, see `_first_weights`.
 """

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from degrain.errors import TrainingError
+from degrain.nets import NETS
 from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import Noise, parse_noise
 from degrain.train import checkpoint
@@ -98,6 +99,12 @@ class State:
         self.seconds = saved["seconds"]
         self.first_step = saved.get("first_step", 0)
         self.first_seconds = saved.get("first_seconds", 0.0)
+
+
+def build_net(recipe: Recipe) -> nn.Module:
+    """The recipe's network with fresh weights from its seed."""
+    torch.manual_seed(recipe.seed)
+    return NETS[recipe.net](**recipe.options)
 
 
 def new_state(recipe: Recipe, net: nn.Module) -> State:

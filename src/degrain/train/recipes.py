@@ -74,6 +74,10 @@ class Recipe:
     seed: int = 0
 
 
+LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)
+"""Budget of the nets with 1, 2, 3 and 4 hidden layers: deeper ones learn more and cost more."""
+
+
 def degrain_gray() -> Recipe:
     """The shipped grey net: blind Gaussian noise, about an hour on two cores."""
     options = {
@@ -113,6 +117,31 @@ def jain_seung_blind() -> Recipe:
     """CNBlind: one hidden layer more, noise of any level up to 100."""
     return dataclasses.replace(
         jain_seung(), options={"channels": 1, "hidden": 5}, noise="gaussian:0-100"
+    )
+
+
+def jain_seung_layerwise() -> Recipe:
+    """`jain-seung`, grown layer by layer at the same cost: what does growing buy?"""
+    return dataclasses.replace(jain_seung(), layer_shares=LAYER_SHARES)
+
+
+def jain_seung_faithful() -> Recipe:
+    """The procedure of the paper (Sec. 3): plain SGD, six patches a step, layer by layer."""
+    return dataclasses.replace(
+        jain_seung(),
+        options={"channels": 1, "hidden": 4, "centered": False},
+        loss="patch-sum",
+        optimizer="sgd",
+        lr=0.1,
+        lr_ends=0.001,
+        warmup_steps=0,
+        schedule="constant",
+        batch=6,
+        crop=6,
+        distinct=True,
+        ema=0.0,
+        layer_shares=LAYER_SHARES,
+        validate_every=10_000,
     )
 
 
@@ -182,6 +211,8 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-color": degrain_color,
     "jain-seung": jain_seung,
     "jain-seung-blind": jain_seung_blind,
+    "jain-seung-layerwise": jain_seung_layerwise,
+    "jain-seung-faithful": jain_seung_faithful,
     "tiny-gray": tiny_gray,
     "mean-field": mean_field,
     "mean-field-50": partial(mean_field, 50.0),
