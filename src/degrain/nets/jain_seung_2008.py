@@ -88,7 +88,10 @@ class SparseLogisticLayer(LogisticLayer):
     def kernel(self) -> Tensor:
         """The stored kernels, and zeros where a map is not seen."""
         outputs, _, side, _ = self.weight.shape
-        zeros = self.weight.new_zeros(outputs, self.inputs, side, side)
+        # Not `new_zeros`: the exporter turns that into a cast which ONNX Runtime does not fold.
+        zeros = torch.zeros(
+            outputs, self.inputs, side, side, dtype=self.weight.dtype, device=self.weight.device
+        )
         places = self.index[:, :, None, None].expand_as(self.weight)
         return zeros.scatter(1, places, self.weight)
 

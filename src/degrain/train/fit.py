@@ -124,10 +124,8 @@ def make_optimizers(recipe: Recipe, net: nn.Module) -> list[torch.optim.Optimize
     named = dict(net.named_parameters())
     inner = [p for name, p in named.items() if name.split(".")[0] not in ENDS and p.ndim >= 2]
     outer = [p for name, p in named.items() if name.split(".")[0] in ENDS or p.ndim < 2]
-    return [
-        Muon(inner, recipe.lr),
-        torch.optim.AdamW(outer, recipe.lr_ends, weight_decay=0.0),
-    ]
+    ends = torch.optim.AdamW(outer, recipe.lr_ends, weight_decay=0.0)
+    return [Muon(inner, recipe.lr), ends] if inner else [ends]
 
 
 def fit(
