@@ -11,10 +11,8 @@ surrounding it with −1, a value that no pixel has.
 −1 −1 −1 −1
 ```
 
-Two choices are ours. A unit is written as σ(b + w ⊗ (y − ½)): the same functions as the paper's
-σ(c + w ⊗ y), with c = b − ½ Σ w, but the offset no longer has to follow every change of a kernel
-(LeCun et al., "Efficient BackProp", 1998, Sec. 4.3); `centered=False` gives the paper's form. And
-the first weights keep every unit where its slope is near ¼, see `_first_weights`.
+The first weights are ours, the paper names none: they keep every unit where its slope is near ¼,
+see `_first_weights`.
 """
 
 from __future__ import annotations
@@ -42,14 +40,12 @@ class LogisticLayer(nn.Module):
         inputs: maps of the layer before.
         outputs: maps of this layer.
         kernel: side of the kernels.
-        centered: whether the bias is counted from inputs at rest; see the module.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, centered: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.centered = centered
         self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
 
     @property
     def convolutions(self) -> int:
@@ -62,10 +58,7 @@ class LogisticLayer(nn.Module):
 
     def forward(self, y_nchw: Tensor) -> Tensor:
         """N×inputs×H×W to N×outputs×(H−k+1)×(W−k+1), in 0..1."""
-        bias = self.bias
-        if self.centered:
-            bias = bias - MIDDLE * self.weight.sum((1, 2, 3))
-        return torch.sigmoid(functional.conv2d(y_nchw, self.kernel(), bias))
+        return torch.sigmoid(functional.conv2d(y_nchw, self.kernel(), self.bias))
 
 
 class SparseLogisticLayer(LogisticLayer):
@@ -78,10 +71,8 @@ class SparseLogisticLayer(LogisticLayer):
 
     index: Tensor
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, index: Tensor, centered: bool
-    ) -> None:
-        super().__init__(index.shape[1], outputs, kernel, centered=centered)
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, index: Tensor) -> None:
+        super().__init__(index.shape[1], outputs, kernel)
         self.inputs = inputs
         self.register_buffer("index", index)
 
@@ -106,7 +97,6 @@ class ConvolutionalNetwork(nn.Module):
         fan_in: maps of the layer before that a map of the second to last hidden layer sees.
         kernel: side of all kernels.
         seed: decides which maps are seen; the layers of a shallower net are those of a deeper one.
-        centered: how biases are counted; see the module.
     """
 
     computes_kernels = True
@@ -121,7 +111,6 @@ class ConvolutionalNetwork(nn.Module):
         fan_in: int = 8,
         kernel: int = 5,
         seed: int = 2008,
-        centered: bool = True,
     ) -> None:
         super().__init__()
         if hidden < 1 or kernel % 2 == 0 or not 1 <= fan_in <= maps:
@@ -130,14 +119,12 @@ class ConvolutionalNetwork(nn.Module):
         self.channels = channels
         self.border_px = (hidden + 1) * (kernel // 2)
         generator = torch.Generator("cpu").manual_seed(seed)
-        self.head = LogisticLayer(channels, maps, kernel, centered=centered)
+        self.head = LogisticLayer(channels, maps, kernel)
         self.inner = nn.ModuleList(
-            SparseLogisticLayer(
-                maps, maps, kernel, index=_wiring(maps, fan_in, generator), centered=centered
-            )
+            SparseLogisticLayer(maps, maps, kernel, index=_wiring(maps, fan_in, generator))
             for _ in range(hidden - 1)
         )
-        self.tail = LogisticLayer(maps, channels, kernel, centered=centered)
+        self.tail = LogisticLayer(maps, channels, kernel)
         for layer in self.layers:
             _first_weights(layer)
 
@@ -178,9 +165,10 @@ def _wiring(maps: int, fan_in: int, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _first_weights(layer: LogisticLayer) -> None:
-    """Normal weights that keep sums near ±1, where the logistic function is nearly linear."""
+    """Normal weights that keep sums near ±1, where the logistic function is nearly linear.
+
+    The biases take off what inputs at rest would add, which is as large as the signal.
+    """
     _, inputs, side, _ = layer.weight.shape
     nn.init.normal_(layer.weight, std=1 / SLOPE / (inputs * side**2) ** 0.5)
-    nn.init.zeros_(layer.bias)
-    if not layer.centered:
-        layer.bias.sub_(MIDDLE * layer.weight.sum((1, 2, 3)))
+    layer.bias.copy_(-MIDDLE * layer.weight.sum((1, 2, 3)))

@@ -109,6 +109,10 @@ def jain_seung() -> Recipe:
         options={"channels": 1, "hidden": 4},
         noise="gaussian:25",
         gray="average",
+        lr=0.05,
+        lr_ends=0.01,
+        warmup_steps=50,
+        batch=4,
         validation_noise=("gaussian:25", "gaussian:50", "gaussian:100"),
     )
 
@@ -129,7 +133,6 @@ def jain_seung_faithful() -> Recipe:
     """The procedure of the paper (Sec. 3): plain SGD, six patches a step, layer by layer."""
     return dataclasses.replace(
         jain_seung(),
-        options={"channels": 1, "hidden": 4, "centered": False},
         loss="patch-sum",
         optimizer="sgd",
         lr=0.1,
