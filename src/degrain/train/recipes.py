@@ -113,6 +113,7 @@ def jain_seung() -> Recipe:
         lr_ends=0.01,
         warmup_steps=50,
         batch=4,
+        crop=32,
         validation_noise=("gaussian:25", "gaussian:50", "gaussian:100"),
     )
 
