@@ -253,7 +253,10 @@ def _plain_descent(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     last = [p for name, p in net.named_parameters() if name.split(".")[0] == ENDS[1]]
     rest = [p for name, p in net.named_parameters() if name.split(".")[0] != ENDS[1]]
     deep = any(name.split(".")[0] not in ENDS for name, _ in net.named_parameters())
-    groups = [{"params": rest}, {"params": last, "lr": recipe.lr_ends if deep else recipe.lr}]
+    groups: list[dict[str, Any]] = [
+        {"params": rest},
+        {"params": last, "lr": recipe.lr_ends if deep else recipe.lr},
+    ]
     return torch.optim.SGD(groups, recipe.lr)
 
 

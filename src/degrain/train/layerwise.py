@@ -1,9 +1,9 @@
 """Layer-wise training: a net of one hidden layer, then of two, and so on.
 
-Jain & Seung 2008, Sec. 3: "we first trained a network with one hidden layer; its layer was copied
-into a net with two, whose output weights start anew; and so forth up to N layers", in our words.
-All nets minimize the same cost, so every one of them is a denoiser, and `metrics.jsonl` shows what
-each layer adds. The checkpoint says how deep its net is; a run goes on inside a net as between two.
+Jain & Seung 2008, Sec. 3: a net with one hidden layer is trained; its layer is copied into a net
+with two, whose output weights start anew; and so on up to N hidden layers. All nets minimize the
+same cost, so every one of them is a denoiser, and `metrics.jsonl` shows what each layer adds. The
+checkpoint says how deep its net is; a run goes on inside a net as between two.
 """
 
 from __future__ import annotations
