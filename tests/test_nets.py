@@ -17,6 +17,7 @@ from degrain.train.recipes import RECIPES
 SMALL = {
     "mean-field": {"maps": 6, "iterations": 3},
     "unet": {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1},
+    "jain-seung-2008": {"hidden": 2, "maps": 6, "fan_in": 3},
 }
 SIZES = [(1, 1), (1, 37), (7, 3), (16, 16), (33, 50)]
 

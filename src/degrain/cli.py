@@ -146,7 +146,7 @@ class Train:
     """Train a network on your own pictures and your own noise (needs degrain[train])."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Which network and how: degrain-gray, degrain-color, tiny-gray ..."""
+    """Which network and how: degrain-gray, degrain-color, jain-seung, tiny-gray ..."""
     run_folder: Annotated[Path, arg(name="run", aliases=("-o",), metavar="FOLDER")]
     """The run folder: checkpoints, metrics, configuration."""
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDER|FILE.npz ...")] = ()
@@ -169,8 +169,10 @@ class Train:
     """Number that decides all random draws, instead of the recipe's."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda")] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
-    start: Annotated[str | None, arg(metavar="MODEL")] = None
-    """Start from the weights of this model (name or ONNX file): fine-tuning."""
+    start: Annotated[str | None, arg(metavar="MODEL|RUN")] = None
+    """Start from the weights of this model (name or ONNX file) or run folder: fine-tuning."""
+    ids: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """Train on listed pictures only: jain-seung-cn1, jain-seung-cn2, or a file, one id a line."""
 
     def run(self) -> int:
         """See the class."""

@@ -100,6 +100,7 @@ def train_run(options: Train) -> int:
             pairs=options.pairs,
             resume=options.resume,
             start=options.start,
+            ids=options.ids,
             device=options.device,
             steps=options.steps,
             minutes=options.minutes,

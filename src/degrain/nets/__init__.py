@@ -7,11 +7,13 @@ from typing import Final
 
 from torch import nn
 
+from degrain.nets.jain_seung_2008 import ConvolutionalNetwork
 from degrain.nets.mean_field import MeanFieldNet
 from degrain.nets.unet import UNet
 
 NETS: Final[dict[str, Callable[..., nn.Module]]] = {
     "mean-field": MeanFieldNet,
     "unet": UNet,
+    "jain-seung-2008": ConvolutionalNetwork,
 }
 """Networks by name; a run's config.json names one and holds its keyword arguments."""

@@ -137,6 +137,7 @@ class CropSource:
         gray: conversion where the net is grey and the picture is not.
         device: where the pictures live and the crops are made.
         targets: clean pictures of the same sizes, when `packed` holds real noisy ones.
+        distinct: no two crops of one draw come from the same picture.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class CropSource:
         gray: str = "luma",
         device: torch.device | str = "cpu",
         targets: Pack | None = None,
+        distinct: bool = False,
     ) -> None:
         keep = [i for i, p in enumerate(packed.pictures) if min(p.shape[:2]) >= crop]
         if not keep:
@@ -157,6 +159,7 @@ class CropSource:
         sizes = np.array([picture.shape[:2] for picture in packed.pictures], dtype=np.int64)
         areas = sizes.prod(axis=1)
         self.crop = crop
+        self.distinct = distinct
         self.sizes = torch.from_numpy(sizes).to(device)
         self.starts = torch.from_numpy(np.cumsum(areas) - areas).to(device)
         self.weights = torch.from_numpy(_shares(packed.sources, areas)).to(device)
@@ -166,21 +169,40 @@ class CropSource:
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Crops N×C×S×S as float32 in 0..1: (clean,) or (noisy, clean) for pairs."""
-        index_nss = self._draw_indices(count, generator)
-        return tuple(_to_unit(flat[index_nss]).movedim(-1, 1) for flat in self.flats)
+        return self.draw_surrounded(count, generator, border=0)[0]
 
-    def _draw_indices(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw_surrounded(
+        self, count: int, generator: torch.Generator, border: int
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Crops with `border` more pixels on every side, as far as the picture goes.
+
+        Returns:
+            The crops, N×C×T×T with T = S + 2·border, where pixels outside of the picture repeat
+            its edge; and a mask N×1×T×T, True inside of the picture.
+        """
+        index_ntt = self._draw_indices(count, generator, border)
+        inside = index_ntt >= 0
+        index_ntt = torch.where(inside, index_ntt, ~index_ntt)
+        crops = tuple(_to_unit(flat[index_ntt]).movedim(-1, 1) for flat in self.flats)
+        return crops, inside[:, None]
+
+    def _draw_indices(self, count: int, generator: torch.Generator, border: int) -> Tensor:
+        """Places in the flat tensors; ~place (negative) for pixels outside of the picture."""
         device = self.starts.device
-        which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        which = torch.multinomial(
+            self.weights, count, replacement=not self.distinct, generator=generator
+        )
         place = torch.rand(count, 2, generator=generator, device=device)
         turn = torch.randint(8, (count, 1, 1), generator=generator, device=device)
         sizes = self.sizes[which]
         corner = (place * (sizes - self.crop + 1)).long()
-        steps = torch.arange(self.crop, device=device)
-        rows = corner[:, :1] + steps
-        columns = corner[:, 1:] + steps
-        index = rows[:, :, None] * sizes[:, 1, None, None] + columns[:, None, :]
+        steps = torch.arange(-border, self.crop + border, device=device)
+        places = corner[:, :, None] + steps  # row and column, N×2×T
+        nearest = torch.minimum(places.clamp(min=0), sizes[:, :, None] - 1)
+        index = nearest[:, 0, :, None] * sizes[:, 1, None, None] + nearest[:, 1, None, :]
         index = index + self.starts[which][:, None, None]
+        inside = places == nearest
+        index = torch.where(inside[:, 0, :, None] & inside[:, 1, None, :], index, ~index)
         index = torch.where(turn & 1 > 0, index.flip(1), index)
         index = torch.where(turn & 2 > 0, index.flip(2), index)
         return torch.where(turn & 4 > 0, index.mT, index)

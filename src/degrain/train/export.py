@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import warnings
@@ -24,7 +25,8 @@ from torch import Tensor, nn
 
 from degrain.errors import ModelError, TrainingError
 from degrain.train import checkpoint
-from degrain.train.recipes import from_json
+from degrain.train.fit import build_net
+from degrain.train.recipes import RECIPES, Recipe, from_json
 from degrain.zoo.card import ModelCard, write_card
 
 EXAMPLE_SIDE = 64
@@ -44,11 +46,10 @@ def export_run(run: Path, output: Path, *, name: str | None = None) -> ModelCard
     Raises:
         TrainingError: the run has no checkpoint, or the file cannot be written.
     """
-    from degrain.train.setup import build_net
-
     saved = checkpoint.load(run / "checkpoint.pt")
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    recipe = from_json(config["recipe"])
+    # The checkpoint's recipe: a run that grows its net may not have come to the end.
+    recipe = from_json(saved["recipe"])
     net = build_net(recipe)
     net.load_state_dict(saved["average"])
     write_onnx(net, output, recipe.channels)
@@ -56,6 +57,8 @@ def export_run(run: Path, output: Path, *, name: str | None = None) -> ModelCard
     card = replace(
         card,
         name=name or config.get("name") or run.name,
+        summary=card.summary if config["pairs"] else _summary(recipe),
+        gray=recipe.gray if recipe.channels == 1 else card.gray,
         noise=recipe.noise if not config["pairs"] else "the pairs it was trained on",
         training_data=_training_data(config),
         recipe=_command(config),
@@ -191,15 +194,26 @@ def _first_line(net: nn.Module) -> str:
 
 def _training_data(config: dict[str, Any]) -> str:
     names = ", ".join(config["data"] or config["pairs"])
-    return f"{config['pictures']} pictures from {names}"
+    listed = f" (list {config['ids']['name']})" if config.get("ids") else ""
+    return f"{config['pictures']} pictures from {names}{listed}"
+
+
+def _summary(recipe: Recipe) -> str:
+    kind = "gray" if recipe.channels == 1 else "color"
+    if re.search(r"\d-", recipe.noise):
+        return f"Blind denoiser for {kind} pictures."
+    return f"Denoiser for {kind} pictures with noise {recipe.noise}."
 
 
 def _command(config: dict[str, Any]) -> str:
-    recipe = config["recipe"]
+    recipe, name = config["recipe"], config.get("name", "RECIPE")
     budget = f"--steps {recipe['steps']}" if recipe["steps"] else f"--minutes {recipe['minutes']:g}"
     data = f"--pairs {' '.join(config['pairs'])}" if config["pairs"] else "--data DIR"
     start = f" --start {config['start']}" if config.get("start") else ""
-    return f"degrain train {config.get('name', 'RECIPE')} {data} -o RUN {budget}{start}"
+    ids = f" --ids {config['ids']['name']}" if config.get("ids") else ""
+    usual = RECIPES[name]().noise if name in RECIPES else ""
+    noise = f" --noise {recipe['noise']}" if recipe["noise"] != usual else ""
+    return f"degrain train {name} {data}{ids}{noise} -o RUN {budget}{start}"
 
 
 def _quality(run: Path) -> dict[str, dict[str, float]]:

@@ -9,10 +9,9 @@ makes the same steps as an uninterrupted one.
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import torch
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from degrain.errors import TrainingError
+from degrain.nets import NETS
+from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import Noise, parse_noise
 from degrain.train import checkpoint
 from degrain.train.data import CropSource
@@ -49,12 +50,21 @@ LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "l1": functional.l1_loss,
     "mse": functional.mse_loss,
     "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),
+    "patch-sum": lambda a, b: (a - b).square().sum((1, 2, 3)).mean(),
 }
 
 
 @dataclass(slots=True)
 class State:
-    """What changes during a run; the checkpoint holds it whole."""
+    """What changes during a run; the checkpoint holds it whole.
+
+    Attributes:
+        net, average: the network, and the slowly following average that is kept in the end.
+        optimizers: one or two, see `make_optimizers`.
+        step, pixels, seconds: since the beginning of the run.
+        first_step, first_seconds: where the budget of this net begins (layer-wise training
+            gives each of its nets a budget).
+    """
 
     net: nn.Module
     average: nn.Module
@@ -62,7 +72,8 @@ class State:
     step: int = 0
     pixels: int = 0
     seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
+    first_step: int = 0
+    first_seconds: float = 0.0
 
     def to_dict(self, recipe_fields: dict[str, Any]) -> dict[str, Any]:
         """Tensors and plain values for `checkpoint.save`."""
@@ -73,6 +84,8 @@ class State:
             "step": self.step,
             "pixels": self.pixels,
             "seconds": self.seconds,
+            "first_step": self.first_step,
+            "first_seconds": self.first_seconds,
             "recipe": recipe_fields,
         }
 
@@ -84,6 +97,14 @@ class State:
             optimizer.load_state_dict(values)
         self.step, self.pixels = saved["step"], saved["pixels"]
         self.seconds = saved["seconds"]
+        self.first_step = saved.get("first_step", 0)
+        self.first_seconds = saved.get("first_seconds", 0.0)
+
+
+def build_net(recipe: Recipe) -> nn.Module:
+    """The recipe's network with fresh weights from its seed."""
+    torch.manual_seed(recipe.seed)
+    return NETS[recipe.net](**recipe.options)
 
 
 def new_state(recipe: Recipe, net: nn.Module) -> State:
@@ -93,18 +114,18 @@ def new_state(recipe: Recipe, net: nn.Module) -> State:
 
 
 def make_optimizers(recipe: Recipe, net: nn.Module) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or Muon inside the net and AdamW for its first and last layer."""
+    """AdamW for all, Muon inside the net and AdamW for its first and last layer, or plain SGD."""
     if recipe.optimizer == "adamw":
         return [torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=0.0)]
+    if recipe.optimizer == "sgd":
+        return [_plain_descent(recipe, net)]
     # The ends map pixels to features: orthogonal steps, which weigh all directions alike,
     # suit them badly (Jordan 2024 keeps AdamW for embeddings and heads for the same reason).
     named = dict(net.named_parameters())
     inner = [p for name, p in named.items() if name.split(".")[0] not in ENDS and p.ndim >= 2]
     outer = [p for name, p in named.items() if name.split(".")[0] in ENDS or p.ndim < 2]
-    return [
-        Muon(inner, recipe.lr),
-        torch.optim.AdamW(outer, recipe.lr_ends, weight_decay=0.0),
-    ]
+    ends = torch.optim.AdamW(outer, recipe.lr_ends, weight_decay=0.0)
+    return [Muon(inner, recipe.lr), ends] if inner else [ends]
 
 
 def fit(
@@ -123,14 +144,16 @@ def fit(
     noise = parse_noise(recipe.noise)
     loss_of = LOSSES[recipe.loss]
     model = processes.wrap(state.net)
+    border = int(getattr(state.net, "border_px", 0))
+    given = {"surrounded": True} if border else {}
     first_rates = [group["initial_lr"] for group in _groups(state)]
     last_save = started = time.perf_counter()
     seconds_before = state.seconds
     while (progress := spent(recipe, state)) < 1:
-        set_rates(state, first_rates, rate(progress, state.step, recipe.warmup_steps))
-        noisy, clean = draw_batch(crops, noise, recipe, state.step, processes)
+        set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
+        noisy, clean = draw_batch(crops, noise, recipe, state.step, processes, border)
         with autocast(noisy.device):
-            loss = loss_of(model(noisy), clean)
+            loss = loss_of(model(noisy, **given), clean)
         for optimizer in state.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -158,23 +181,21 @@ def fit(
 
 def save(state: State, recipe: Recipe, watch: Watch) -> None:
     """Write the checkpoint of this run."""
-    from dataclasses import asdict
-
     checkpoint.save(state.to_dict(asdict(recipe)), watch.run / "checkpoint.pt")
 
 
 def spent(recipe: Recipe, state: State) -> float:
     """Share of the budget used, 0..1 and beyond."""
     if recipe.steps is not None:
-        return state.step / recipe.steps
+        return (state.step - state.first_step) / recipe.steps
     assert recipe.minutes is not None
-    return state.seconds / (60 * recipe.minutes)
+    return (state.seconds - state.first_seconds) / (60 * recipe.minutes)
 
 
-def rate(progress: float, step: int, warmup_steps: int) -> float:
-    """Multiplier of the step lengths: up over the first steps, then straight to zero."""
-    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
-    return warmup * max(0.0, 1.0 - progress)
+def rate(progress: float, step: int, recipe: Recipe) -> float:
+    """Multiplier of the step lengths: up over the first steps, then straight to zero or level."""
+    warmup = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    return warmup * (max(0.0, 1.0 - progress) if recipe.schedule == "linear" else 1.0)
 
 
 def set_rates(state: State, first_rates: list[float], multiplier: float) -> None:
@@ -184,15 +205,28 @@ def set_rates(state: State, first_rates: list[float], multiplier: float) -> None
 
 
 def draw_batch(
-    crops: CropSource, noise: Noise, recipe: Recipe, step: int, processes: Processes
+    crops: CropSource,
+    noise: Noise,
+    recipe: Recipe,
+    step: int,
+    processes: Processes,
+    border: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """The noisy and clean crops of one step, N×C×S×S, made on the device."""
+    """The noisy and clean crops of one step, N×C×S×S, made on the device.
+
+    With a border the noisy ones are larger by that many pixels on every side, for a network that
+    wants its surroundings: noisy too, or `OUTSIDE` where the picture ends.
+    """
     generator = torch.Generator(crops.starts.device)
     generator.manual_seed(hash((recipe.seed, step, processes.rank)) & 0x7FFFFFFF)
-    drawn = crops.draw(max(1, recipe.batch // processes.count), generator)
-    if len(drawn) == 2:
-        return drawn[0], drawn[1]
-    return degrade(drawn[0], noise, generator), drawn[0]
+    count = max(1, recipe.batch // processes.count)
+    drawn, inside = crops.draw_surrounded(count, generator, border)
+    clean = drawn[-1]
+    noisy = drawn[0] if len(drawn) == 2 else degrade(clean, noise, generator)
+    if border:
+        noisy = noisy.masked_fill(~inside, OUTSIDE)
+        clean = clean[..., border:-border, border:-border]
+    return noisy, clean
 
 
 @torch.no_grad()
@@ -214,9 +248,16 @@ def check_loss(loss: float, step: int) -> None:
         raise TrainingError(msg)
 
 
-def write_json(fields: dict[str, Any], path: Any) -> None:
-    """Write one JSON file, readable for people."""
-    path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+def _plain_descent(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    """Jain & Seung's step lengths: a small one for the last layer, if it is not the only other."""
+    last = [p for name, p in net.named_parameters() if name.split(".")[0] == ENDS[1]]
+    rest = [p for name, p in net.named_parameters() if name.split(".")[0] != ENDS[1]]
+    deep = any(name.split(".")[0] not in ENDS for name, _ in net.named_parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": rest},
+        {"params": last, "lr": recipe.lr_ends if deep else recipe.lr},
+    ]
+    return torch.optim.SGD(groups, recipe.lr)
 
 
 def _groups(state: State) -> Iterator[dict[str, Any]]:

@@ -26,16 +26,23 @@ class Recipe:
         channels: 1 (grey) or 3 (RGB).
         noise: spec of the noise added to every crop.
         gray: conversion of color pictures for a grey net: `luma` or `average`.
-        loss: `rms`, `l1`, `mse` or `charbonnier`.
-        optimizer: `muon` (kernels inside the net; the ends by AdamW) or `adamw`.
-        lr: Muon's step length, or AdamW's where that is the optimizer.
-        lr_ends: AdamW's step length for the first and last layer beside Muon.
-        warmup_steps: steps over which the step length rises from zero; it then falls linearly
-            to zero at the end of the budget.
+        loss: `rms`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared error summed over a
+            crop, averaged over crops.
+        optimizer: `muon` (kernels inside the net; the ends by AdamW), `adamw` or `sgd` (without
+            momentum).
+        lr: step length of Muon, or of AdamW or SGD where that is the optimizer.
+        lr_ends: AdamW's step length for the first and last layer beside Muon; SGD's for the last
+            layer of a net with two or more hidden layers.
+        warmup_steps: steps over which the step length rises from zero.
+        schedule: `linear`: the step length then falls to zero at the end of the budget;
+            `constant`: it stays.
         batch: crops a step, over all processes.
+        distinct: the crops of a step come from as many different pictures.
         crop: side of a crop in pixels.
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
+        layer_shares: empty: the net is trained whole. Else it grows from one hidden layer to as
+            many as there are shares, and each share of the budget is spent on one of these nets.
         steps: budget in steps, or
         minutes: budget in minutes of training; exactly one of the two.
         validate_every: steps between validations.
@@ -53,15 +60,22 @@ class Recipe:
     lr: float = 0.008
     lr_ends: float = 1e-3
     warmup_steps: int = 200
+    schedule: str = "linear"
     batch: int = 8
+    distinct: bool = False
     crop: int = 64
     clip: float = 1.0
     ema: float = 0.999
+    layer_shares: tuple[float, ...] = ()
     steps: int | None = None
     minutes: float | None = 60.0
     validate_every: int = 1000
     validation_noise: tuple[str, ...] = ("gaussian:15", "gaussian:25", "gaussian:50")
     seed: int = 0
+
+
+LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)
+"""Budget of the nets with 1, 2, 3 and 4 hidden layers: deeper ones learn more and cost more."""
 
 
 def degrain_gray() -> Recipe:
@@ -86,6 +100,53 @@ def degrain_color() -> Recipe:
         "middle": 1,
     }
     return Recipe(net="unet", options=options, channels=3, lr=0.01)
+
+
+def jain_seung() -> Recipe:
+    """CN1 or CN2 (which of them is decided by the pictures) for one noise level."""
+    return Recipe(
+        net="jain-seung-2008",
+        options={"channels": 1, "hidden": 4},
+        noise="gaussian:25",
+        gray="average",
+        lr=0.05,
+        lr_ends=0.01,
+        warmup_steps=50,
+        batch=4,
+        crop=32,
+        validation_noise=("gaussian:25", "gaussian:50", "gaussian:100"),
+    )
+
+
+def jain_seung_blind() -> Recipe:
+    """CNBlind: one hidden layer more, noise of any level up to 100."""
+    return dataclasses.replace(
+        jain_seung(), options={"channels": 1, "hidden": 5}, noise="gaussian:0-100"
+    )
+
+
+def jain_seung_layerwise() -> Recipe:
+    """`jain-seung`, grown layer by layer at the same cost: what does growing buy?"""
+    return dataclasses.replace(jain_seung(), layer_shares=LAYER_SHARES)
+
+
+def jain_seung_faithful() -> Recipe:
+    """The procedure of the paper (Sec. 3): plain SGD, six patches a step, layer by layer."""
+    return dataclasses.replace(
+        jain_seung(),
+        loss="patch-sum",
+        optimizer="sgd",
+        lr=0.1,
+        lr_ends=0.001,
+        warmup_steps=0,
+        schedule="constant",
+        batch=6,
+        crop=6,
+        distinct=True,
+        ema=0.0,
+        layer_shares=LAYER_SHARES,
+        validate_every=10_000,
+    )
 
 
 def tiny_gray() -> Recipe:
@@ -152,6 +213,10 @@ def _other_damage(noise: str, validation_noise: str) -> Recipe:
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
     "degrain-color": degrain_color,
+    "jain-seung": jain_seung,
+    "jain-seung-blind": jain_seung_blind,
+    "jain-seung-layerwise": jain_seung_layerwise,
+    "jain-seung-faithful": jain_seung_faithful,
     "tiny-gray": tiny_gray,
     "mean-field": mean_field,
     "mean-field-50": partial(mean_field, 50.0),
@@ -195,5 +260,6 @@ def from_json(fields: Mapping[str, Any]) -> Recipe:
     """A recipe from the JSON of a run folder."""
     known = {f.name for f in dataclasses.fields(Recipe)}
     values = {name: value for name, value in fields.items() if name in known}
-    values["validation_noise"] = tuple(values["validation_noise"])
+    for name in ("validation_noise", "layer_shares"):
+        values[name] = tuple(values.get(name, ()))
     return Recipe(**values)

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from degrain.errors import TrainingError, UsageError
-from degrain.nets import NETS
 from degrain.noise import parse_noise
-from degrain.train import checkpoint, recipes
+from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
-from degrain.train.fit import State, fit, new_state
+from degrain.train.fit import State, build_net, fit, new_state
+from degrain.train.layerwise import fit_layers, stage
 from degrain.train.recipes import Recipe
 from degrain.train.watch import Validation, Watch
 
@@ -32,6 +31,7 @@ def train(
     pairs: tuple[Path, Path] | None = None,
     resume: bool = False,
     start: str | None = None,
+    ids: str | None = None,
     device: str = "auto",
     quiet: bool = False,
     **changes: Any,
@@ -44,7 +44,8 @@ def train(
         data: folders of clean pictures, or packs made by `degrain pack`.
         pairs: a folder of noisy and a folder of clean pictures instead of `data`.
         resume: go on from the run's checkpoint with the run's own recipe.
-        start: name or file of a model whose weights to begin with.
+        start: name or file of a model, or a run folder, whose weights to begin with.
+        ids: name or file of a list of pictures: train on these only, see `lists.select`.
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
         changes: fields of the recipe to replace (`noise`, `seed`, `batch`, `crop`, `steps`,
@@ -54,12 +55,17 @@ def train(
         UsageError: the request contradicts itself.
         TrainingError: the data does not suffice, or training went wrong.
     """
-    settled = _settle(recipe, run, resume, changes)
+    settled = _settle(recipe, run, resume, {**changes, "start": start, "ids": ids})
     parse_noise(settled.noise)
+    if settled.layer_shares and start is not None:
+        msg = f"{recipe} grows its net layer by layer, so it cannot --start from another's weights."
+        raise UsageError(msg)
+    before = _read_config(run) if resume else {}
+    listed = before.get("ids") or _listed(ids)
     target = choose_device(device)
     prepare(target)
     with join_processes(str(target)) as processes:
-        train_pack, held_out, targets = _read_data(data, pairs)
+        train_pack, held_out, targets = _read_data(data, pairs, listed)
         crops = _crop_source(settled, train_pack, targets[0], target)
         validation = Validation(
             held_out,
@@ -69,23 +75,27 @@ def train(
             device=target,
             targets=targets[1],
         )
-        state = _first_state(settled, start, target)
-        if resume:
-            state.restore(checkpoint.load(run / "checkpoint.pt", target))
+        saved = checkpoint.load(run / "checkpoint.pt", target) if resume else None
+        state = _first_state(settled, start, target, saved)
         watch = Watch(run, quiet=quiet, active=processes.first)
         if processes.first:
-            _write_config(recipe, run, settled, train_pack, data, pairs, start)
+            config = {
+                "name": before.get("name", recipe),
+                "recipe": dataclasses.asdict(settled),
+                "data": [path.name for path in data],
+                "pairs": [path.name for path in pairs or ()],
+                "ids": listed,
+                "start": before.get("start", start and Path(start).name),
+                "pictures": len(train_pack.pictures),
+                "torch": torch.__version__,
+            }
+            _write_config(config, run)
             watch.open_tensorboard()
+        loop = fit_layers if settled.layer_shares else fit
         try:
-            return fit(settled, state, crops, validation, watch, processes)
+            return loop(settled, state, crops, validation, watch, processes)
         finally:
             watch.close()
-
-
-def build_net(recipe: Recipe) -> nn.Module:
-    """The recipe's network with fresh weights from its seed."""
-    torch.manual_seed(recipe.seed)
-    return NETS[recipe.net](**recipe.options)
 
 
 def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> Recipe:
@@ -95,6 +105,7 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
     if (run / "checkpoint.pt").exists():
         msg = f"{run} already holds a run; give --resume to go on, or another folder."
         raise UsageError(msg)
+    given = {key: value for key, value in given.items() if key not in ("start", "ids")}
     recipe = recipes.find_recipe(name)
     recipe = recipes.with_budget(recipe, given.pop("steps", None), given.pop("minutes", None))
     return dataclasses.replace(recipe, **given)
@@ -106,27 +117,42 @@ def _resumed(run: Path, given: Mapping[str, Any]) -> Recipe:
     if extra:
         msg = f"--resume keeps the run's own {', '.join(extra)}; leave that option out."
         raise UsageError(msg)
-    try:
-        fields = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        msg = f"{run} holds no run to resume ({error}); start it without --resume."
-        raise TrainingError(msg) from error
-    recipe = recipes.from_json(fields["recipe"])
+    recipe = recipes.from_json(_read_config(run)["recipe"])
     return recipes.with_budget(recipe, given.get("steps"), given.get("minutes"))
 
 
+def _read_config(run: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        msg = f"{run} holds no run to resume ({error}); start it without --resume."
+        raise TrainingError(msg) from error
+    return config
+
+
+def _listed(ids: str | None) -> dict[str, Any] | None:
+    """Name and pictures of a list, for config.json."""
+    if ids is None:
+        return None
+    return {"name": Path(ids).stem, "pictures": list(lists.read_list(ids))}
+
+
 def _read_data(
-    data: Sequence[Path], pairs: tuple[Path, Path] | None
+    data: Sequence[Path], pairs: tuple[Path, Path] | None, listed: Mapping[str, Any] | None
 ) -> tuple[Pack, Pack, tuple[Pack | None, Pack | None]]:
     """Training and validation pictures; for pairs their clean partners too."""
+
+    def divide(packed: Pack) -> tuple[Pack, Pack]:
+        return lists.select(packed, listed["pictures"]) if listed else split(packed)
+
     if bool(data) == bool(pairs):
         msg = "Give either --data with clean pictures or --pairs with noisy and clean ones."
         raise UsageError(msg)
     if pairs:
-        (noisy, held_out), (clean, held_out_clean) = map(split, read_pairs(*pairs))
+        (noisy, held_out), (clean, held_out_clean) = map(divide, read_pairs(*pairs))
         _require_enough(noisy)
         return noisy, held_out, (clean, held_out_clean)
-    train_pack, held_out = split(load(data))
+    train_pack, held_out = divide(load(data))
     _require_enough(train_pack)
     return train_pack, held_out, (None, None)
 
@@ -147,36 +173,28 @@ def _crop_source(
         gray=recipe.gray,
         device=device,
         targets=targets,
+        distinct=recipe.distinct,
     )
 
 
-def _first_state(recipe: Recipe, start: str | None, device: torch.device) -> State:
+def _first_state(
+    recipe: Recipe, start: str | None, device: torch.device, saved: dict[str, Any] | None
+) -> State:
+    """Fresh, from another model's weights, or as the checkpoint `saved` says."""
+    if recipe.layer_shares:
+        recipe = stage(recipe, saved["recipe"]["options"]["hidden"] if saved else 1)
     net = build_net(recipe)
     if start is not None:
         from degrain.train.start import load_weights
 
         load_weights(net, start)
-    return new_state(recipe, net.to(device))
+    state = new_state(recipe, net.to(device))
+    if saved:
+        state.restore(saved)
+    return state
 
 
-def _write_config(
-    name: str,
-    run: Path,
-    recipe: Recipe,
-    packed: Pack,
-    data: Sequence[Path],
-    pairs: tuple[Path, Path] | None,
-    start: str | None,
-) -> None:
+def _write_config(config: Mapping[str, Any], run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    config = {
-        "name": name,
-        "recipe": dataclasses.asdict(recipe),
-        "data": [path.name for path in data],
-        "pairs": [path.name for path in pairs or ()],
-        "start": start,
-        "pictures": len(packed.pictures),
-        "torch": torch.__version__,
-    }
     text = json.dumps(config, indent=2) + "\n"
     (run / "config.json").write_text(text, encoding="utf-8")

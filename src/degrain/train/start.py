@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from degrain.errors import ModelError
+from degrain.train import checkpoint
 
 
 def load_weights(net: nn.Module, model: str) -> None:
-    """Start `net` from a model of the same architecture, by name or ONNX file.
+    """Start `net` from a model of the same architecture, by name, ONNX file or run folder.
 
     The model may have fewer maps a layer than `net`, and fewer residual blocks. A grey model may
     start a color net: its first kernels are spread over the three channels, its last ones
@@ -24,7 +26,12 @@ def load_weights(net: nn.Module, model: str) -> None:
 
     Raises:
         ModelError: a tensor is missing or does not fit.
+        TrainingError: the run folder has no checkpoint.
     """
+    if Path(model).is_dir():
+        stored = checkpoint.load(Path(model) / "checkpoint.pt")["average"]
+        grow_into(net, stored, model)
+        return
     from degrain.train.export import read_weights
     from degrain.zoo.store import load_model
 

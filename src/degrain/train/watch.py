@@ -81,6 +81,7 @@ class Watch:
         run: the run folder.
         quiet: no live line.
         active: False in the further processes of a distributed run.
+        facts: what every row of metrics.jsonl says besides, such as the number of hidden layers.
     """
 
     run: Path
@@ -89,6 +90,7 @@ class Watch:
     started: float = field(default_factory=time.perf_counter)
     started_share: float = -1.0
     latest: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
     tensorboard: Any = None
 
     def open_tensorboard(self) -> None:
@@ -109,8 +111,9 @@ class Watch:
         elapsed = time.perf_counter() - self.started
         left = elapsed * (1 - share) / max(share - self.started_share, 1e-9)
         psnr = " ".join(f"{value:.2f}" for value in self.latest.values())
+        facts = "".join(f"{name} {value}  " for name, value in self.facts.items())
         line = (
-            f"step {state.step}  {state.pixels / 1e6:.0f} Mpx  loss {loss:.5f}  "
+            f"{facts}step {state.step}  {state.pixels / 1e6:.0f} Mpx  loss {loss:.5f}  "
             f"PSNR {psnr or '-'}  {100 * share:.0f} %, {_clock(left)} left"
         )
         end = "\r" if sys.stderr.isatty() else "\n"
@@ -123,6 +126,7 @@ class Watch:
             return
         self.latest = psnr
         row = {
+            **self.facts,
             "step": state.step,
             "pixels": state.pixels,
             "seconds": round(state.seconds, 1),

@@ -34,6 +34,7 @@ class ModelCard:
         training_data: what it was trained on, with terms.
         recipe: the command that trains it.
         paper: the source of the architecture.
+        gray: how its gray training pictures were made of color: `luma` or `average`.
         quality: measured results, protocol string -> {noise spec: PSNR in dB}.
         path: where `model.onnx` lies; not part of the file.
     """
@@ -52,6 +53,7 @@ class ModelCard:
     training_data: str = ""
     recipe: str = ""
     paper: str = ""
+    gray: str = "luma"
     quality: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     path: Path = field(default=Path(), compare=False)
 
@@ -121,4 +123,6 @@ def _problem(card: ModelCard) -> str:
         value = getattr(card, name)
         if not isinstance(value, int) or value < low:
             return f"{name} is {value!r} instead of a whole number from {low}"
+    if card.gray not in ("luma", "average"):
+        return f"gray is {card.gray!r} instead of luma or average"
     return "" if card.channels in (1, 3) else f"channels is {card.channels!r} instead of 1 or 3"
