@@ -239,6 +239,8 @@ def test_split_holds_out_every_twentieth() -> None:
     [
         ({"steps": 1, "minutes": 1.0}, "not both"),
         ({"steps": 0}, "positive"),
+        ({"lr": -0.1}, "--lr -0.1 makes no sense"),
+        ({"batch": 0}, "--batch 0 makes no sense"),
         ({"noise": "gauss"}, "Unknown noise"),
         ({"device": "nowhere"}, "cannot be used"),
     ],

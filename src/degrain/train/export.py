@@ -211,9 +211,17 @@ def _command(config: dict[str, Any]) -> str:
     data = f"--pairs {' '.join(config['pairs'])}" if config["pairs"] else "--data DIR"
     start = f" --start {config['start']}" if config.get("start") else ""
     ids = f" --ids {config['ids']['name']}" if config.get("ids") else ""
-    usual = RECIPES[name]().noise if name in RECIPES else ""
-    noise = f" --noise {recipe['noise']}" if recipe["noise"] != usual else ""
-    return f"degrain train {name} {data}{ids}{noise} -o RUN {budget}{start}"
+    changed = "".join(f" --{option} {recipe[option]}" for option in _changed(name, recipe))
+    return f"degrain train {name} {data}{ids}{changed} -o RUN {budget}{start}"
+
+
+def _changed(name: str, recipe: dict[str, Any]) -> list[str]:
+    """The options that the run had instead of its recipe's."""
+    if name not in RECIPES:
+        return ["noise"]
+    usual = RECIPES[name]()
+    options = ("noise", "lr", "batch", "crop", "seed")
+    return [option for option in options if recipe[option] != getattr(usual, option)]
 
 
 def _quality(run: Path) -> dict[str, dict[str, float]]:

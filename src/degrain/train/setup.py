@@ -48,7 +48,7 @@ def train(
         ids: name or file of a list of pictures: train on these only, see `lists.select`.
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
-        changes: fields of the recipe to replace (`noise`, `seed`, `batch`, `crop`, `steps`,
+        changes: fields of the recipe to replace (`noise`, `lr`, `seed`, `batch`, `crop`, `steps`,
             `minutes`); None leaves the recipe's value.
 
     Raises:
@@ -106,6 +106,10 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
         msg = f"{run} already holds a run; give --resume to go on, or another folder."
         raise UsageError(msg)
     given = {key: value for key, value in given.items() if key not in ("start", "ids")}
+    for option in ("batch", "crop", "lr"):
+        if given.get(option, 1) <= 0:
+            msg = f"--{option} {given[option]} makes no sense; give a positive number."
+            raise UsageError(msg)
     recipe = recipes.find_recipe(name)
     recipe = recipes.with_budget(recipe, given.pop("steps", None), given.pop("minutes", None))
     return dataclasses.replace(recipe, **given)
