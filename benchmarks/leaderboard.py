@@ -28,10 +28,6 @@ degrain bench gray  --data DIR/val --ids IDS -o benchmarks/results/bsd68-gray.js
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method noisy degrain-gray
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.jsonl \\
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method degrain-color
-degrain bench bsd68 --data DIR -o benchmarks/results/bsd68-gray.jsonl --processes 2 \\
-    --method bm3d nlm nlm-skimage wavelet tv ksvd epll wnnm bls-gsm foe
-degrain bench cost -o benchmarks/results/cost.json \\
-    --method degrain-gray bm3d nlm nlm-skimage wavelet tv ksvd epll bls-gsm foe
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\
     --out benchmarks/results/speed-100.json
