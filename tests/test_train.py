@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,8 +17,10 @@ import pytest
 import torch
 
 from degrain.errors import TrainingError, UsageError
+from degrain.metrics import psnr
 from degrain.train import checkpoint, fit, recipes
 from degrain.train.data import CropSource, Pack, load, pack, read_pairs, split
+from degrain.train.fit import psnr_loss
 from degrain.train.muon import orthogonalize
 from degrain.train.setup import train
 
@@ -241,6 +244,7 @@ def test_split_holds_out_every_twentieth() -> None:
         ({"steps": 0}, "positive"),
         ({"lr": -0.1}, "--lr -0.1 makes no sense"),
         ({"batch": 0}, "--batch 0 makes no sense"),
+        ({"loss": "lpips"}, "Unknown loss 'lpips'; use charbonnier"),
         ({"noise": "gauss"}, "Unknown noise"),
         ({"device": "nowhere"}, "cannot be used"),
     ],
@@ -269,3 +273,12 @@ def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
         values = torch.linalg.svdvals(orthogonalize(torch.randn(shape), 5))
         assert values.min() > 0.5
         assert values.max() < 1.3
+
+
+def test_the_psnr_loss_is_minus_the_psnr() -> None:
+    clean = torch.rand(2, 1, 16, 16)
+    noisy = clean + torch.tensor([0.02, 0.2]).view(2, 1, 1, 1) * torch.randn(2, 1, 16, 16)
+    decibels = [psnr(a.numpy(), b.numpy()) for a, b in zip(clean[:, 0], noisy[:, 0], strict=True)]
+    expected = -sum(decibels) / 2 * math.log(10) / 20
+    assert float(psnr_loss(noisy, clean)) == pytest.approx(expected, abs=0.01)
+    assert float(psnr_loss(clean, clean)) == pytest.approx(math.log(0.5 / 255), rel=1e-4)

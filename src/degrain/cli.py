@@ -165,6 +165,8 @@ class Train:
     """Crops a step, instead of the recipe's."""
     crop: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Side of a crop, instead of the recipe's; pictures must be at least as large."""
+    loss: Annotated[str | None, arg(metavar="rms|psnr|l1|mse|charbonnier")] = None
+    """What is made small, instead of the recipe's."""
     lr: Annotated[float | None, arg(metavar="X")] = None
     """First step length, instead of the recipe's; a smaller one suits fine-tuning."""
     seed: Annotated[int | None, arg(metavar="N")] = None

@@ -107,6 +107,7 @@ def train_run(options: Train) -> int:
             noise=options.noise,
             batch=options.batch,
             crop=options.crop,
+            loss=options.loss,
             lr=options.lr,
             seed=options.seed,
         )

@@ -220,7 +220,7 @@ def _changed(name: str, recipe: dict[str, Any]) -> list[str]:
     if name not in RECIPES:
         return ["noise"]
     usual = RECIPES[name]()
-    options = ("noise", "lr", "batch", "crop", "seed")
+    options = ("noise", "loss", "lr", "batch", "crop", "seed")
     return [option for option in options if recipe[option] != getattr(usual, option)]
 
 

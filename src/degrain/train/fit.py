@@ -45,8 +45,19 @@ def rms_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
     return ((output_nchw - clean_nchw).square().mean((1, 2, 3)) + 1e-7).sqrt().mean()
 
 
+def psnr_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
+    """Negative PSNR of each crop (peak 1), in nepers instead of decibels, averaged.
+
+    Every decibel counts alike, at low and at high noise; `rms_loss` leans towards high noise. Below
+    half a gray level of 255 errors count less and less, so that clean crops do not decide.
+    """
+    error = (output_nchw - clean_nchw).square().mean((1, 2, 3))
+    return (error + (0.5 / 255) ** 2).log().mean() / 2
+
+
 LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "rms": rms_loss,
+    "psnr": psnr_loss,
     "l1": functional.l1_loss,
     "mse": functional.mse_loss,
     "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),

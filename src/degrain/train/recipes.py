@@ -26,8 +26,8 @@ class Recipe:
         channels: 1 (grey) or 3 (RGB).
         noise: spec of the noise added to every crop.
         gray: conversion of color pictures for a grey net: `luma` or `average`.
-        loss: `rms`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared error summed over a
-            crop, averaged over crops.
+        loss: `rms`, `psnr`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared error summed
+            over a crop, averaged over crops.
         optimizer: `muon` (kernels inside the net; the ends by AdamW), `adamw` or `sgd` (without
             momentum).
         lr: step length of Muon, or of AdamW or SGD where that is the optimizer.

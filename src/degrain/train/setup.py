@@ -15,7 +15,7 @@ from degrain.noise import parse_noise
 from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
-from degrain.train.fit import State, build_net, fit, new_state
+from degrain.train.fit import LOSSES, State, build_net, fit, new_state
 from degrain.train.layerwise import fit_layers, stage
 from degrain.train.recipes import Recipe
 from degrain.train.watch import Validation, Watch
@@ -48,8 +48,8 @@ def train(
         ids: name or file of a list of pictures: train on these only, see `lists.select`.
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
-        changes: fields of the recipe to replace (`noise`, `lr`, `seed`, `batch`, `crop`, `steps`,
-            `minutes`); None leaves the recipe's value.
+        changes: fields of the recipe to replace (`noise`, `loss`, `lr`, `seed`, `batch`, `crop`,
+            `steps`, `minutes`); None leaves the recipe's value.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -110,6 +110,9 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
         if given.get(option, 1) <= 0:
             msg = f"--{option} {given[option]} makes no sense; give a positive number."
             raise UsageError(msg)
+    if given.get("loss", "rms") not in LOSSES:
+        msg = f"Unknown loss {given['loss']!r}; use {', '.join(sorted(LOSSES))}."
+        raise UsageError(msg)
     recipe = recipes.find_recipe(name)
     recipe = recipes.with_budget(recipe, given.pop("steps", None), given.pop("minutes", None))
     return dataclasses.replace(recipe, **given)
