@@ -15,10 +15,10 @@ import torch
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import parse_noise
-from degrain.train import fit, lists, recipes
+from degrain.train import checkpoint, fit, lists, recipes
 from degrain.train.data import CropSource, Pack, pack
 from degrain.train.devices import Processes
-from degrain.train.export import export_run
+from degrain.train.export import export_run, read_weights
 from degrain.train.layerwise import hidden_layers, stage
 from degrain.train.setup import train
 from degrain.zoo.card import ModelCard
@@ -256,6 +256,22 @@ def test_a_listed_run_started_from_another_run(
     assert card.summary == "Denoiser for gray pictures with noise gaussian:50."
     still = run("jain-seung", data, tmp_path / "third", steps=1, start=str(tmp_path / "first"))
     assert (still.net.head.weight - first.average.head.weight).abs().max() < 1e-3
+
+
+def test_the_mean_of_runs_is_exported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("degrain.train.export.measure_memory", lambda *_: 64)
+    run("jain-seung", data, tmp_path / "first", steps=2)
+    run("jain-seung", data, tmp_path / "second", steps=2, start=str(tmp_path / "first"))
+    mean = export_run(tmp_path / "first", tmp_path / "mean.onnx", tmp_path / "second")
+    heads = [checkpoint.load(tmp_path / name / "checkpoint.pt")["average"]["head.weight"]
+             for name in ("first", "second")]  # fmt: skip
+    torch.testing.assert_close(read_weights(mean.path)["head.weight"], sum(heads) / 2)
+    assert (mean.quality, mean.recipe.count("degrain train")) == ({}, 2)
+    run("tiny-gray", data, tmp_path / "unlike", steps=1)
+    with pytest.raises(UsageError, match="another network"):
+        export_run(tmp_path / "first", tmp_path / "mean.onnx", tmp_path / "unlike")
 
 
 def test_contradictions_are_refused(data: Path, tmp_path: Path) -> None:

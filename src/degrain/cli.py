@@ -205,8 +205,8 @@ class Pack:
 class Export:
     """Write the network of a training run as an ONNX file with its card (needs degrain[train])."""
 
-    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
-    """A run folder of `degrain train`."""
+    run_folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
+    """A run folder of `degrain train`; of several that go on from one another, the mean."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")]
     """The model file; `degrain denoise --model FILE.onnx` uses it."""
 
@@ -214,7 +214,7 @@ class Export:
         """See the class."""
         from degrain.verbs import export_model
 
-        return export_model(self.run_folder, self.output)
+        return export_model(self.run_folders, self.output)
 
 
 @dataclass(frozen=True)

@@ -127,12 +127,15 @@ def pack_folders(folders: Sequence[Path], output: Path) -> int:
     return 0
 
 
-def export_model(run: Path, output: Path) -> int:
+def export_model(runs: Sequence[Path], output: Path) -> int:
     """Write a run's network as ONNX; the body of `degrain export`."""
+    if not runs:
+        msg = "Name the run folder to export."
+        raise UsageError(msg)
     with needs_extra("train", "Exporting"):
         from degrain.train.export import export_run
 
-        card = export_run(run, output)
+        card = export_run(runs[0], output, *runs[1:])
     print(f"{card.path}: {card.name}, halo {card.halo}, {card.parameters} parameters")
     return 0
 

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from degrain.errors import ModelError, TrainingError
+from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.train import checkpoint
 from degrain.train.fit import build_net
 from degrain.train.recipes import RECIPES, Recipe, from_json
@@ -33,13 +33,16 @@ EXAMPLE_SIDE = 64
 UNMEASURED_BYTES_PER_PIXEL = 2048
 
 
-def export_run(run: Path, output: Path, *, name: str | None = None) -> ModelCard:
+def export_run(run: Path, output: Path, *others: Path, name: str | None = None) -> ModelCard:
     """Write the averaged weights of a run as `output` and its card as `<output stem>.toml`.
 
     Halo, stride and memory need are measured on the written file.
 
     Args:
         run: folder of a run that has a checkpoint.
+        others: further runs that began with the weights of `run`, or it with theirs; the mean of
+            all their weights is written (Izmailov et al., "Averaging weights leads to wider
+            optima", UAI 2018). The card's quality is then left to be measured.
         output: the ONNX file to write.
         name: the model's name; the recipe's by default.
 
@@ -47,11 +50,12 @@ def export_run(run: Path, output: Path, *, name: str | None = None) -> ModelCard
         TrainingError: the run has no checkpoint, or the file cannot be written.
     """
     saved = checkpoint.load(run / "checkpoint.pt")
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    config = _read_config(run)
     # The checkpoint's recipe: a run that grows its net may not have come to the end.
     recipe = from_json(saved["recipe"])
     net = build_net(recipe)
     net.load_state_dict(saved["average"])
+    _average_with(net, others)
     write_onnx(net, output, recipe.channels)
     card = describe(net, output, recipe.channels)
     card = replace(
@@ -61,11 +65,30 @@ def export_run(run: Path, output: Path, *, name: str | None = None) -> ModelCard
         gray=recipe.gray if recipe.channels == 1 else card.gray,
         noise=recipe.noise if not config["pairs"] else "the pairs it was trained on",
         training_data=_training_data(config),
-        recipe=_command(config),
-        quality=_quality(run),
+        recipe="; averaged with ".join(_command(_read_config(path)) for path in (run, *others)),
+        quality={} if others else _quality(run),
     )
     write_card(card, output.with_suffix(".toml"))
     return card
+
+
+@torch.no_grad()
+def _average_with(net: nn.Module, others: Sequence[Path]) -> None:
+    """Make the weights of `net` the mean of its own and those of other runs."""
+    for count, run in enumerate(others, start=2):
+        weights = checkpoint.load(run / "checkpoint.pt")["average"]
+        own = net.state_dict()
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in weights.items()}:
+            msg = f"{run} trained another network; only runs of the same one can be averaged."
+            raise UsageError(msg)
+        for tensor, other in zip(own.values(), (weights[key] for key in own), strict=True):
+            if tensor.is_floating_point():
+                tensor.lerp_(other, 1 / count)
+
+
+def _read_config(run: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return config
 
 
 def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
