@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degrain.errors import DegrainError, ModelError, UsageError
+from degrain.interrupt import deferred_interrupt
 
 if TYPE_CHECKING:
     from degrain.cli import Denoise
@@ -142,9 +143,16 @@ def denoise_all(options: Denoise) -> int:
     )
     reporter = Reporter(len(jobs), options)
     try:
-        for job in jobs:
-            reporter.begin(job.source)
-            reporter.end(*_do(job, denoiser, options, reporter.progress))
+        with deferred_interrupt() as stop_if_asked:
+
+            def on_progress(fraction: float) -> None:
+                stop_if_asked()
+                reporter.progress(fraction)
+
+            for job in jobs:
+                stop_if_asked()
+                reporter.begin(job.source)
+                reporter.end(*_do(job, denoiser, options, on_progress))
     finally:
         reporter.close()
     return reporter.code
