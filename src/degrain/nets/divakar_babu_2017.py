@@ -118,11 +118,10 @@ class MultiScaleDampedNet(nn.Module):
         return picture
 
     def _initialize(self) -> None:
-        """He et al. (ICCV 2015) for all weights; the damping starts open."""
+        """He et al. (ICCV 2015) for the weights; the damping starts open."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             self.reconstruction[-1].weight.mul_(0.1)
             if len(self.damping):
