@@ -1,4 +1,4 @@
-"""The ℓp regularizer of Divakar & Babu 2017 (Sec. 2.1), which shall select few feature maps."""
+"""The lp regularizer of Divakar & Babu 2017 (Sec. 2.1), which shall select few feature maps."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def perceptual_distance(vgg: Vgg19, first_nchw: Tensor, second_nchw: Tensor) -> 
 
 
 def _download() -> tuple[Mapping[str, Tensor], str]:
-    """torchvision's weights through PyTorch's cache; the hash in the file name is checked."""
+    """The weights of torchvision through PyTorch's cache; the hash in the file name is checked."""
     try:
         weights: Mapping[str, Tensor] = torch.hub.load_state_dict_from_url(
             URL, map_location="cpu", check_hash=True, weights_only=True
