@@ -100,9 +100,7 @@ def test_resumed_equals_uninterrupted(
     assert len(names) == len(set(names))
 
 
-def test_phases_in_two_calls_equal_one_call(
-    folder: Path, tmp_path: Path, whole: Session
-) -> None:
+def test_phases_in_two_calls_equal_one_call(folder: Path, tmp_path: Path, whole: Session) -> None:
     run(folder, tmp_path / "run", steps=18, phases_wanted="1,2")  # 1 : 5 of 18
     later = run(folder, tmp_path / "run", resume=True, phases_wanted="3", steps=12)  # 1 : 3 of 12
     assert_same(whole, later)
@@ -226,9 +224,7 @@ def test_phases_are_read_in_any_order() -> None:
 def test_the_recipe_survives_the_run_folder(whole: Session) -> None:
     config, recipe = read_run(whole.journal.run)
     assert config["name"] == "tiny-divakar-babu"
-    assert json.dumps(config["recipe"]) == json.dumps(
-        json.loads(json.dumps(config["recipe"]))
-    )
+    assert json.dumps(config["recipe"]) == json.dumps(json.loads(json.dumps(config["recipe"])))
     assert recipe.steps == 30
     assert from_json(config["recipe"]) == recipe
 

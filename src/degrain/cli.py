@@ -46,6 +46,8 @@ class Denoise:
     """Which network: auto picks by channels; `degrain models` lists the names."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the noise to take out: 0 nothing, 1 all of it."""
+    detail: Annotated[float | None, arg(metavar="0..1")] = None
+    """For models with two ends (divakar-babu): 0 is faithful, 1 makes up the most texture."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """Processor threads; as many as there are when not given."""
     memory_mb: Annotated[int, arg(metavar="N")] = 1024

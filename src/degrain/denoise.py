@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,13 +46,20 @@ class Denoiser:
         threads: how many cores one call may use; None: all that this process may use.
         memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
             with it, results do not change.
+        detail: for models with two ends: 0 is the most faithful one, 1 the one that makes up the
+            most texture, between them a mixture of both answers; None: 0 for every model.
 
     Raises:
-        UsageError: threads or memory_mb below 1.
+        UsageError: threads or memory_mb below 1, or detail outside 0..1.
     """
 
     def __init__(
-        self, model: str | Path = "auto", *, threads: int | None = None, memory_mb: int = 1024
+        self,
+        model: str | Path = "auto",
+        *,
+        threads: int | None = None,
+        memory_mb: int = 1024,
+        detail: float | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             msg = f"{threads} threads cannot do any work; give 1 or more, or none for all cores."
@@ -59,8 +67,12 @@ class Denoiser:
         if memory_mb < 1:
             msg = f"A memory budget of {memory_mb} MB is not possible; the default is 1024."
             raise UsageError(msg)
+        if detail is not None and not 0.0 <= detail <= 1.0:
+            msg = f"A detail of {detail} is not possible; give a number from 0 to 1."
+            raise UsageError(msg)
         self._model = model
         self._threads = threads
+        self._detail = detail
         self._memory_mb = memory_mb
         self._lock = threading.Lock()
         self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
@@ -157,9 +169,25 @@ class Denoiser:
                 from degrain.engines.onnx import OnnxEngine
 
                 card = store.load_model(key)
-                engine = OnnxEngine(card.path, threads=self._threads)
+                engine: Engine = OnnxEngine(card.path, threads=self._threads)
+                if self._detail is not None:
+                    card, engine = self._with_detail(card, engine, self._detail)
                 self._loaded[key] = (card, _matching(card, engine))
             return self._loaded[key]
+
+    def _with_detail(
+        self, card: ModelCard, engine: Engine, detail: float
+    ) -> tuple[ModelCard, Engine]:
+        """Card and engine for a place between the two ends of a model."""
+        from degrain.engines.blend import BlendEngine
+        from degrain.engines.onnx import OnnxEngine
+
+        partner = OnnxEngine(store.detail_partner(card), threads=self._threads)
+        if detail in (0.0, 1.0):
+            return card, partner if detail else engine
+        # Both engines keep their working memory.
+        memory = 2 * card.memory_bytes_per_pixel
+        return replace(card, memory_bytes_per_pixel=memory), BlendEngine(engine, partner, detail)
 
     def _from_path(self, path: Path, strength: float, on_progress: Progress | None) -> Any:
         from degrain import files
@@ -260,13 +288,15 @@ def denoise(
     strength: float = 1.0,
     threads: int | None = None,
     memory_mb: int = 1024,
+    detail: float | None = None,
 ) -> Any:
     """Denoise one picture: an array, a PIL image or a path; the same kind comes back.
 
     For more than one picture make a `Denoiser`, which keeps its model; it also documents the
     arguments and errors.
     """
-    return Denoiser(model, threads=threads, memory_mb=memory_mb)(image, strength=strength)
+    denoiser = Denoiser(model, threads=threads, memory_mb=memory_mb, detail=detail)
+    return denoiser(image, strength=strength)
 
 
 class _Report:

@@ -58,12 +58,14 @@ class Batch:
         noisy: the same with noise.
         generator: for all other random draws of the step.
         weight: of the adversarial loss, see `adversarial_weight`.
+        step: number of the step inside its stage.
     """
 
     clean: Tensor
     noisy: Tensor
     generator: torch.Generator
     weight: float = 0.0
+    step: int = 0
 
 
 Report = dict[str, float]
@@ -102,7 +104,7 @@ def autoencode(players: Players, recipe: ThreePhaseRecipe, batch: Batch) -> Repo
     features = drop(players.net.extract(batch.clean), recipe.dropout, batch.generator)
     loss = rms_loss(players.net.rebuild(features), batch.clean)
     _descend(loss, players.optimizers)
-    _follow(players, recipe.ema)
+    _follow(players, warmed(recipe.ema, batch.step))
     return {"loss": float(loss.detach())}
 
 
@@ -113,7 +115,7 @@ def remove_noise(players: Players, recipe: ThreePhaseRecipe, batch: Batch) -> Re
     if recipe.lp_weight > 0:
         loss = error + recipe.lp_weight * lp_penalty(regularized(players.net), recipe.lp_power)
     _descend(loss, players.optimizers)
-    _follow(players, recipe.ema)
+    _follow(players, warmed(recipe.ema, batch.step))
     return {"loss": float(error.detach()), "total": float(loss.detach())}
 
 
@@ -171,6 +173,11 @@ def adversarial_weight(step: int, total: float, s: float) -> float:
     1 + s·t/T would start with full force; and "s = 0.99" becomes the weight reached at the end.
     """
     return (1 + s * step) / total
+
+
+def warmed(decay: float, step: int) -> float:
+    """The average's decay: smaller while a phase is young and its weights move fast."""
+    return min(decay, (1 + step) / (10 + step))
 
 
 def drop(x_nchw: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -193,7 +193,7 @@ def _draw(session: Session, noise: Noise) -> Batch:
     (clean,) = session.crops.draw(recipe.batch, generator)
     noisy: Tensor = clean if progress.stage == "1" else degrade(clean, noise, generator)
     weight = phases.adversarial_weight(progress.step, _total(session), recipe.s)
-    return Batch(clean.contiguous(), noisy.contiguous(), generator, weight)
+    return Batch(clean.contiguous(), noisy.contiguous(), generator, weight, progress.step)
 
 
 def _count(session: Session, report: Mapping[str, float], seconds: float) -> None:
