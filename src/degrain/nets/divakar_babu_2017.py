@@ -18,6 +18,7 @@ the paper: 1; 2, 3, 4; 5, 6, 7.
 from __future__ import annotations
 
 import itertools
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,8 @@ class MultiScaleDampedNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
         with torch.no_grad():
-            self.reconstruction[-1].weight.mul_(0.1)
+            cast(nn.Conv2d, self.reconstruction[-1]).weight.mul_(0.1)
             if len(self.damping):
-                self.damping[-1].weight.mul_(0.1)
-                self.damping[-1].bias.fill_(OPEN_GATE)
+                gate = cast(nn.Conv2d, self.damping[-1])
+                gate.weight.mul_(0.1)
+                nn.init.constant_(cast(Tensor, gate.bias), OPEN_GATE)
