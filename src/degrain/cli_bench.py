@@ -50,6 +50,10 @@ class Bench:
     """Processor threads; as many as there are when not given."""
     processes: Annotated[int, arg(metavar="N")] = 1
     """Pictures worked on at once, each in a process; threads share the cores."""
+    voc: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Pictures of PASCAL VOC, for the experiment divakar-babu."""
+    voc_ids: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Text file that lists those to take; 200 drawn by the seed when not given."""
     slow_pictures: Annotated[int, arg(metavar="N")] = 10
     """Slow methods (ksvd, epll, wnnm, bls-gsm, foe) get a seeded subset of N pictures; 0: all."""
     quiet: bool = False

@@ -18,7 +18,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Final
 
-from degrain.bench.run import Row, read_rows, results_file, run_suite
+from degrain.bench.rows import Row, read_rows, results_file
+from degrain.bench.run import run_suite
 from degrain.bench.suites import Suite, make_suite
 from degrain.errors import UsageError
 from degrain.zoo.store import detail_partner, load_model
@@ -47,6 +48,7 @@ def run_divakar_babu(
     limit: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    processes: int = 1,
     quiet: bool = False,
 ) -> int:
     """Measure the tables and write `report.md`; rows already there are not measured again.
@@ -63,6 +65,7 @@ def run_divakar_babu(
         limit: take the first so many pictures of either folder.
         seed: of the noise and of the list.
         threads: per method.
+        processes: how many pictures are worked on at once.
         quiet: show no progress.
 
     Returns:
@@ -91,7 +94,15 @@ def run_divakar_babu(
             )
             extra = variants if (folder, protocol) == (data, "float") else ()
             methods = ["noisy", reference, *ends.values(), *extra]
-            failures += run_suite(suite, methods, output, threads=threads, quiet=quiet)
+            failures += run_suite(
+                suite,
+                methods,
+                output,
+                threads=threads,
+                processes=processes,
+                slow_pictures=None,
+                quiet=quiet,
+            )
             rows = _rows(output, suite)
             parts.append(tables(folder.name, suite, rows, ends, reference))
             if extra:
