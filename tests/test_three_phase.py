@@ -195,6 +195,7 @@ def test_too_few_usable_pictures(
     [
         ({"phases_wanted": "4"}, "names no phases"),
         ({"phases_wanted": "3"}, "goes on from phase 2"),
+        ({"phases_wanted": "1,3"}, "goes on from phase 2"),
         ({"minutes": 1.0}, "not both"),
         ({"discriminator": "judge"}, "no discriminator"),
         ({"lp_power": 0.0}, "lp_power"),
@@ -216,6 +217,18 @@ def test_a_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(
         run(folder, whole.journal.run)
     with pytest.raises(UsageError, match="keeps the run's own seed"):
         run(folder, whole.journal.run, resume=True, seed=3)
+
+
+def test_phase_3_waits_for_the_end_of_phase_2(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, "2", 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "run")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="goes on from phase 2"):
+        run(folder, tmp_path / "run", resume=True, phases_wanted="3")
+    assert run(folder, tmp_path / "run", resume=True).progress.done[-1] == "3"
 
 
 def test_phases_are_read_in_any_order() -> None:

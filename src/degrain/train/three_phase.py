@@ -71,9 +71,10 @@ def train_three_phase(
     prepare(target)
     judge = _discriminator(settled, vgg, target) if "3" in wanted else None
     session = _open(settled, _stages(wanted), run, data, judge, target, quiet=quiet)
-    _write_config(recipe, run, settled, wanted, data, session.crops)
     if resume:
         restore(session, checkpoint.load(run / "checkpoint.pt", target))
+    _require_phase_2(session)
+    _write_config(recipe, run, settled, wanted, data, session.crops)
     try:
         for stage in session.stages:
             if stage not in session.progress.done:
@@ -148,9 +149,6 @@ def _settle(
         msg = f"{run} already holds a run; give --resume to go on, or another folder."
         raise UsageError(msg)
     wanted = parse_phases(phases_wanted or ",".join(PHASES))
-    if wanted == ("3",):
-        msg = "Phase 3 goes on from phase 2; train --phases 1,2 first, then --resume --phases 3."
-        raise UsageError(msg)
     recipe = _with_budget(THREE_PHASE[name](), given)
     if "1" not in wanted:
         # Nothing has taught the features anything, so phase 2 must.
@@ -230,6 +228,13 @@ def _open(
     }
     players = phases.new_players(build(recipe).to(device), judge)
     return Session(recipe, stages, players, Progress(), crops, validation, Journal(run, quiet))
+
+
+def _require_phase_2(session: Session) -> None:
+    """Phase 3 has nothing to play with before phase 2 has ended."""
+    if "3" in session.stages and not {"2"} & {*session.stages, *session.progress.done}:
+        msg = "Phase 3 goes on from phase 2; train --phases 1,2 first, then --resume --phases 3."
+        raise UsageError(msg)
 
 
 def _require_enough(packed: Pack, crop: int) -> None:
