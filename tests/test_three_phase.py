@@ -13,7 +13,7 @@ import torch
 
 from degrain.errors import TrainingError, UsageError
 from degrain.train import checkpoint, curves, phases, stages
-from degrain.train.stages import Session
+from degrain.train.stages import Training
 from degrain.train.three_phase import parse_phases, read_phase, read_run, train_three_phase
 from degrain.train.three_phase_recipes import THREE_PHASE, from_json
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("data") / "clean", 12)
 
 
-def run(folder: Path, target: Path, **options: Any) -> Session:
+def run(folder: Path, target: Path, **options: Any) -> Training:
     given = {"steps": 30, **options}
     if options.get("resume"):
         given = options
@@ -46,16 +46,16 @@ def run(folder: Path, target: Path, **options: Any) -> Session:
     )
 
 
-def weights(session: Session) -> dict[str, torch.Tensor]:
-    judge = session.players.discriminator
-    found = {f"net.{k}": v for k, v in session.players.net.state_dict().items()}
-    found |= {f"average.{k}": v for k, v in session.players.average.state_dict().items()}
+def weights(training: Training) -> dict[str, torch.Tensor]:
+    judge = training.players.discriminator
+    found = {f"net.{k}": v for k, v in training.players.net.state_dict().items()}
+    found |= {f"average.{k}": v for k, v in training.players.average.state_dict().items()}
     if judge is not None:
         found |= {f"judge.{k}": v for k, v in judge.state_dict().items()}
     return {name: tensor.clone() for name, tensor in found.items()}
 
 
-def assert_same(first: Session, second: Session) -> None:
+def assert_same(first: Training, second: Training) -> None:
     one, other = weights(first), weights(second)
     assert one.keys() == other.keys()
     for name, tensor in one.items():
@@ -65,17 +65,17 @@ def assert_same(first: Session, second: Session) -> None:
 def interrupt(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
     draw = stages._draw
 
-    def interrupted(session: Session, noise: Any) -> Any:
-        if (session.progress.stage, session.progress.step) == (stage, step):
+    def interrupted(training: Training, noise: Any) -> Any:
+        if (training.progress.stage, training.progress.step) == (stage, step):
             raise KeyboardInterrupt
-        return draw(session, noise)
+        return draw(training, noise)
 
     monkeypatch.setattr(stages, "_draw", interrupted)
     monkeypatch.setattr(stages, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
 @pytest.fixture(scope="module")
-def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
     """All three phases without interruption: 3, 15, 3 and 9 steps."""
     return run(folder, tmp_path_factory.mktemp("whole") / "run")
 
@@ -84,7 +84,7 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
 def test_resumed_equals_uninterrupted(
     folder: Path,
     tmp_path: Path,
-    whole: Session,
+    whole: Training,
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
     step: int,
@@ -101,7 +101,7 @@ def test_resumed_equals_uninterrupted(
     assert len(names) == len(set(names))
 
 
-def test_phases_in_two_calls_equal_one_call(folder: Path, tmp_path: Path, whole: Session) -> None:
+def test_phases_in_two_calls_equal_one_call(folder: Path, tmp_path: Path, whole: Training) -> None:
     run(folder, tmp_path / "run", steps=18, phases_wanted="1,2")  # 1 : 5 of 18
     later = run(folder, tmp_path / "run", resume=True, phases_wanted="3", steps=12)  # 1 : 3 of 12
     assert_same(whole, later)
@@ -112,7 +112,7 @@ def rows(run_folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_every_phase_writes_what_belongs_to_it(whole: Session) -> None:
+def test_every_phase_writes_what_belongs_to_it(whole: Training) -> None:
     by_phase = {row["phase"]: row for row in rows(whole.journal.run)}
     assert set(by_phase) == {"1", "2", "cold", "3"}
     assert set(by_phase["1"]["psnr"]) == {"gaussian:0"}
@@ -128,12 +128,12 @@ def test_every_phase_writes_what_belongs_to_it(whole: Session) -> None:
 
 def changed(folder: Path, target: Path, **options: Any) -> set[str]:
     """Which layers a run moves away from their first weights."""
-    session = run(folder, target, **options)
-    torch.manual_seed(session.recipe.seed)
+    training = run(folder, target, **options)
+    torch.manual_seed(training.recipe.seed)
     from degrain.train.three_phase import build
 
-    first = build(session.recipe).state_dict()
-    now = session.players.net.state_dict()
+    first = build(training.recipe).state_dict()
+    now = training.players.net.state_dict()
     return {name.split(".")[0] for name in now if not torch.equal(now[name], first[name])}
 
 
@@ -143,9 +143,9 @@ def test_phase_1_leaves_the_damping_alone(folder: Path, tmp_path: Path) -> None:
 
 
 def test_phase_2_leaves_the_features_alone(folder: Path, tmp_path: Path) -> None:
-    session = run(folder, tmp_path / "run", phases_wanted="1,2", steps=6)
+    training = run(folder, tmp_path / "run", phases_wanted="1,2", steps=6)
     before = checkpoint.load(tmp_path / "run" / "phase-1.pt")["net"]
-    after = session.players.net.state_dict()
+    after = training.players.net.state_dict()
     moved = {k.split(".")[0] for k in after if not torch.equal(after[k], before[k])}
     assert moved == {"damping", "reconstruction"}
 
@@ -211,7 +211,7 @@ def test_contradictions_are_usage_errors(
 
 
 def test_a_run_is_not_overwritten_and_a_resumed_one_keeps_its_recipe(
-    folder: Path, whole: Session
+    folder: Path, whole: Training
 ) -> None:
     with pytest.raises(UsageError, match="--resume"):
         run(folder, whole.journal.run)
@@ -235,7 +235,7 @@ def test_phases_are_read_in_any_order() -> None:
     assert parse_phases("2, 1") == ("1", "2")
 
 
-def test_the_recipe_survives_the_run_folder(whole: Session) -> None:
+def test_the_recipe_survives_the_run_folder(whole: Training) -> None:
     config, recipe = read_run(whole.journal.run)
     assert config["name"] == "tiny-divakar-babu"
     assert recipe == from_json(config["recipe"])
@@ -244,9 +244,9 @@ def test_the_recipe_survives_the_run_folder(whole: Session) -> None:
 
 
 def test_a_phase_that_has_not_ended_cannot_be_read(folder: Path, tmp_path: Path) -> None:
-    session = run(folder, tmp_path / "run", phases_wanted="1", steps=2)
+    training = run(folder, tmp_path / "run", phases_wanted="1", steps=2)
     with pytest.raises(TrainingError, match="Phase 2"):
-        read_phase(tmp_path / "run", "2", session.recipe)
+        read_phase(tmp_path / "run", "2", training.recipe)
 
 
 @pytest.mark.parametrize("name", THREE_PHASE)
@@ -271,7 +271,7 @@ def test_the_adversarial_weight_rises_from_almost_nothing_to_s() -> None:
     assert values == pytest.approx([0.001, 0.496, 0.99], abs=1e-3)
 
 
-def test_the_figures_are_drawn_from_the_run(whole: Session) -> None:
+def test_the_figures_are_drawn_from_the_run(whole: Training) -> None:
     pytest.importorskip("matplotlib")
     names = {Path(line).name for line in curves.draw_run(whole)}
     assert names == {"figure-5-psnr.png", "figure-6-adversarial.png", "sheet.png"}
@@ -280,7 +280,7 @@ def test_the_figures_are_drawn_from_the_run(whole: Session) -> None:
 
 
 def test_export_writes_one_model_with_two_ends(
-    whole: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from degrain.denoise import Denoiser
     from degrain.train import export

@@ -19,8 +19,8 @@ class Bench:
     suite: Annotated[Positional[str], arg(metavar="SUITE")]
     """gray: color pictures are made gray first; color: RGB pictures as they are; photons,
     photons-color: Poisson noise; bsd68, berkeley100, set12, kodak24, mcmaster, urban100 and the
-    same with -color: that data set, found below --data; jain-seung: the experiments of the paper,
-    with figures and a report."""
+    same with -color: that data set, found below --data; jain-seung, divakar-babu: the
+    experiments of these papers, with a report."""
     data: Annotated[Path, arg(metavar="FOLDER")]
     """Folder of clean pictures, or one with a named data set somewhere below."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="RESULTS")]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain import tiling
+from degrain.arrays import check_array, check_finite
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError, PictureError, UsageError
 from degrain.picture import Picture
@@ -218,7 +219,7 @@ class Denoiser:
     def _array(
         self, image: NDArray[Any], strength: float, on_progress: Progress | None
     ) -> NDArray[Any]:
-        _check_array(image)
+        check_array(image)
         pixels = image[..., np.newaxis] if image.ndim == 2 else np.asarray(image)
         out = np.empty(pixels.shape, dtype=pixels.dtype)
         colors = 1 if pixels.shape[2] <= 2 else 3
@@ -238,7 +239,7 @@ class Denoiser:
             msg = f"A strength of {strength} is not possible; give a number from 0 to 1."
             raise UsageError(msg)
         for page in pages:
-            _check_finite(page)
+            check_finite(page)
         report = _Report(sum(page.shape[0] * page.shape[1] for page in pages), on_progress)
         for page, out in zip(pages, outs, strict=True):
             if strength == 0.0:
@@ -329,42 +330,6 @@ def _is_pil(image: Any) -> bool:
     """Whether this is a PIL image, found out without importing PIL."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)
-
-
-def _check_array(image: NDArray[Any]) -> None:
-    """Raise PictureError for an array that is no picture."""
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
-        msg = (
-            f"An array of shape {image.shape} is no picture; give H×W, or H×W×C with 1 (grey), "
-            "3 (RGB), 2 or 4 (the same with alpha) channels."
-        )
-        raise PictureError(msg)
-    if image.size == 0:
-        msg = f"An array of shape {image.shape} has no pixels; give at least one."
-        raise PictureError(msg)
-    kind = image.dtype.kind + str(image.dtype.itemsize)
-    if kind not in ("u1", "u2", "f2", "f4", "f8"):
-        msg = (
-            f"Arrays of {image.dtype} are not supported, because their range is unknown; convert "
-            "to uint8 or uint16 (full range), or to float32 (1.0 is white)."
-        )
-        raise PictureError(msg)
-
-
-def _check_finite(page: NDArray[Any]) -> None:
-    """Raise PictureError for NaN, infinity, or what float32 cannot hold; block by block."""
-    if page.dtype.kind != "f":
-        return
-    rows = max(1, (1 << 20) // (page.shape[1] * page.shape[2]))
-    for top in range(0, page.shape[0], rows):
-        with np.errstate(over="ignore"):
-            block = page[top : top + rows].astype(np.float32, copy=False)
-        if not np.isfinite(block).all():
-            msg = (
-                "The picture holds NaN, infinity or numbers beyond 32-bit floats, which would "
-                "spread into its surroundings; replace them first (numpy.nan_to_num)."
-            )
-            raise PictureError(msg)
 
 
 def _white(dtype: np.dtype[Any]) -> float:

@@ -127,7 +127,7 @@ def _train_three_phase(options: Train) -> int:
     if options.pairs is not None or options.start is not None:
         msg = "The three phases begin with clean pictures: leave --pairs and --start out."
         raise UsageError(msg)
-    session = train_three_phase(
+    training = train_three_phase(
         options.recipe,
         run=options.run_folder,
         data=options.data,
@@ -145,7 +145,7 @@ def _train_three_phase(options: Train) -> int:
         lp_weight=options.lp_weight,
         lp_power=options.lp_power,
     )
-    for line in draw_run(session):
+    for line in draw_run(training):
         print(line)
     return 0
 

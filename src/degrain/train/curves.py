@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from degrain.train.stages import Session
+    from degrain.train.stages import Training
 
 SHEET_NOISE = "gaussian:25"
 SHEET_PICTURES = 4
 
 
-def draw_run(session: Session) -> list[str]:
+def draw_run(training: Training) -> list[str]:
     """Draw all figures of a run into its folder; tell what was written, or why nothing was."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         return ['The figures need matplotlib; pip install "degrain[bench]"']
-    run = session.journal.run
-    paths = [*draw_curves(run), *draw_sheet(session)]
+    run = training.journal.run
+    paths = [*draw_curves(run), *draw_sheet(training)]
     return [str(path) for path in paths]
 
 
@@ -53,18 +53,18 @@ def draw_curves(run: Path) -> list[Path]:
     return drawn
 
 
-def draw_sheet(session: Session) -> list[Path]:
+def draw_sheet(training: Training) -> list[Path]:
     """Clean, noisy, and what phases 2 and 3 make of it, on held-out pictures (Fig. 3 and 7)."""
-    run = session.journal.run
+    run = training.journal.run
     ended = [phase for phase in PHASES[1:] if (run / f"phase-{phase}.pt").is_file()]
     pairs = next(
-        (v.sets[SHEET_NOISE] for v in session.validation.values() if SHEET_NOISE in v.sets), []
+        (v.sets[SHEET_NOISE] for v in training.validation.values() if SHEET_NOISE in v.sets), []
     )[:SHEET_PICTURES]
     if not ended or not pairs:
         return []
     columns = {"noisy": [_hwc(noisy) for noisy, _ in pairs]}
     for phase in ended:
-        net = read_phase(run, phase, session.recipe)
+        net = read_phase(run, phase, training.recipe)
         with torch.no_grad():
             columns[f"phase {phase}"] = [_hwc(net(noisy)) for noisy, _ in pairs]
     return [_save(sheet([_hwc(clean) for _, clean in pairs], columns), run / "sheet.png")]

@@ -56,7 +56,7 @@ class Progress:
 
 
 @dataclass(slots=True)
-class Session:
+class Training:
     """Everything a stage needs."""
 
     recipe: ThreePhaseRecipe
@@ -68,62 +68,62 @@ class Session:
     journal: Journal
 
 
-def run_stage(session: Session, stage: str) -> None:
-    """Train one stage until its budget is spent, from where the session stands.
+def run_stage(training: Training, stage: str) -> None:
+    """Train one stage until its budget is spent, from where the training stands.
 
     Raises:
         TrainingError: the loss is no longer a number; the last good checkpoint stays.
     """
-    progress, recipe = session.progress, session.recipe
+    progress, recipe = training.progress, training.recipe
     if progress.stage != stage:
-        session.progress = progress = dataclasses.replace(
+        training.progress = progress = dataclasses.replace(
             progress, stage=stage, step=0, seconds=0.0, means={}
         )
-        phases.begin(session.players, recipe, stage)
-    session.journal.open_stage(stage)
+        phases.begin(training.players, recipe, stage)
+    training.journal.open_stage(stage)
     noise = parse_noise(recipe.noise)
     started = last_save = time.perf_counter()
     before = progress.seconds
-    while not _over(session):
-        _set_rates(session)
-        batch = _draw(session, noise)
-        report = phases.STEPS[stage](session.players, recipe, batch)
-        _count(session, report, before + time.perf_counter() - started)
+    while not _over(training):
+        _set_rates(training)
+        batch = _draw(training, noise)
+        report = phases.STEPS[stage](training.players, recipe, batch)
+        _count(training, report, before + time.perf_counter() - started)
         if progress.step % recipe.validate_every == 0:
-            _validate(session)
+            _validate(training)
         if time.perf_counter() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
-            save(session)
+            save(training)
             last_save = time.perf_counter()
-    phases.finish(session.players)
-    _validate(session)
+    phases.finish(training.players)
+    _validate(training)
     progress.stage, progress.done = "", (*progress.done, stage)
-    save(session)
+    save(training)
     if stage in PHASES:
-        _keep(session, stage)
+        _keep(training, stage)
 
 
-def restore(session: Session, saved: Mapping[str, Any]) -> None:
+def restore(training: Training, saved: Mapping[str, Any]) -> None:
     """Continue from a checkpoint of the same run."""
-    players = session.players
-    session.progress = Progress(**{**saved["progress"], "done": tuple(saved["progress"]["done"])})
+    players = training.players
+    training.progress = Progress(**{**saved["progress"], "done": tuple(saved["progress"]["done"])})
     players.net.load_state_dict(saved["net"])
     players.average.load_state_dict(saved["average"])
     if players.discriminator is not None and saved["discriminator"]:
         players.discriminator.restore(saved["discriminator"])
-    if session.progress.stage:
-        phases.begin(players, session.recipe, session.progress.stage)
+    if training.progress.stage:
+        phases.begin(players, training.recipe, training.progress.stage)
         for optimizer, values in zip(players.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(values)
-    session.journal.forget_after(session.progress.iteration)
+    training.journal.forget_after(training.progress.iteration)
 
 
-def save(session: Session) -> None:
+def save(training: Training) -> None:
     """Write the checkpoint, unless a weight is no longer a number.
 
     Raises:
         TrainingError: one is; the checkpoint before stays.
     """
-    players, progress = session.players, session.progress
+    players, progress = training.players, training.progress
     if not all(bool(weight.isfinite().all()) for weight in players.net.parameters()):
         raise TrainingError(_diverged("A weight", progress))
     judge = players.discriminator
@@ -134,71 +134,71 @@ def save(session: Session) -> None:
         "discriminator": judge.learned() if judge is not None else {},
         "optimizers": [optimizer.state_dict() for optimizer in players.optimizers],
     }
-    checkpoint.save(state, session.journal.run / "checkpoint.pt")
+    checkpoint.save(state, training.journal.run / "checkpoint.pt")
 
 
-def _budget_share(session: Session) -> float:
+def _budget_share(training: Training) -> float:
     """The running stage's part of the whole budget."""
-    shares = session.recipe.shares
-    return shares[session.progress.stage] / sum(shares[stage] for stage in session.stages)
+    shares = training.recipe.shares
+    return shares[training.progress.stage] / sum(shares[stage] for stage in training.stages)
 
 
-def _spent(session: Session) -> float:
+def _spent(training: Training) -> float:
     """Share of the running stage's budget that is used, 0..1 and beyond."""
-    recipe, progress = session.recipe, session.progress
+    recipe, progress = training.recipe, training.progress
     if recipe.steps is not None:
-        return progress.step / _stage_steps(session, recipe.steps)
+        return progress.step / _stage_steps(training, recipe.steps)
     assert recipe.minutes is not None
-    return progress.seconds / (60 * recipe.minutes * _budget_share(session))
+    return progress.seconds / (60 * recipe.minutes * _budget_share(training))
 
 
-def _stage_steps(session: Session, steps: int) -> int:
+def _stage_steps(training: Training, steps: int) -> int:
     """The running stage's part of a budget in steps."""
-    return max(1, round(steps * _budget_share(session)))
+    return max(1, round(steps * _budget_share(training)))
 
 
-def _total(session: Session) -> float:
+def _total(training: Training) -> float:
     """How many steps the running stage will make; with a budget in minutes as far as known."""
-    recipe, spent = session.recipe, _spent(session)
+    recipe, spent = training.recipe, _spent(training)
     if recipe.steps is not None:
-        return _stage_steps(session, recipe.steps)
-    return session.progress.step / spent if spent > 0 else float("inf")
+        return _stage_steps(training, recipe.steps)
+    return training.progress.step / spent if spent > 0 else float("inf")
 
 
-def _over(session: Session) -> bool:
-    progress = session.progress
+def _over(training: Training) -> bool:
+    progress = training.progress
     if progress.stage == "cold" and progress.step >= FEWEST_COLD_STEPS:
-        convinced = progress.means["discriminator_accuracy"] >= session.recipe.cold_accuracy
-        return convinced or _spent(session) >= 1
-    return _spent(session) >= 1
+        convinced = progress.means["discriminator_accuracy"] >= training.recipe.cold_accuracy
+        return convinced or _spent(training) >= 1
+    return _spent(training) >= 1
 
 
-def _set_rates(session: Session) -> None:
+def _set_rates(training: Training) -> None:
     """Phases 1 and 2: up over the first steps, then straight to zero. Phase 3: constant."""
-    recipe, progress = session.recipe, session.progress
+    recipe, progress = training.recipe, training.progress
     if progress.stage not in ("1", "2"):
         return
     warmup = min(1.0, (progress.step + 1) / max(1, recipe.warmup_steps))
-    for optimizer in session.players.optimizers:
+    for optimizer in training.players.optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * warmup * max(0.0, 1.0 - _spent(session))
+            group["lr"] = group["initial_lr"] * warmup * max(0.0, 1.0 - _spent(training))
 
 
-def _draw(session: Session, noise: Noise) -> Batch:
-    recipe, progress = session.recipe, session.progress
-    device = session.crops.starts.device
+def _draw(training: Training, noise: Noise) -> Batch:
+    recipe, progress = training.recipe, training.progress
+    device = training.crops.starts.device
     generator = torch.Generator(device)
     place = (recipe.seed, STAGES.index(progress.stage), progress.step)
     generator.manual_seed(hash(place) & 0x7FFFFFFF)
-    (clean,) = session.crops.draw(recipe.batch, generator)
+    (clean,) = training.crops.draw(recipe.batch, generator)
     noisy: Tensor = clean if progress.stage == "1" else degrade(clean, noise, generator)
-    weight = phases.adversarial_weight(progress.step, _total(session), recipe.s)
+    weight = phases.adversarial_weight(progress.step, _total(training), recipe.s)
     return Batch(clean.contiguous(), noisy.contiguous(), generator, weight, progress.step)
 
 
-def _count(session: Session, report: Mapping[str, float], seconds: float) -> None:
+def _count(training: Training, report: Mapping[str, float], seconds: float) -> None:
     """Take a step into the books; stop when the loss is no longer a number."""
-    progress, recipe = session.progress, session.recipe
+    progress, recipe = training.progress, training.recipe
     for name, value in report.items():
         if value != value or abs(value) == float("inf"):
             raise TrainingError(_diverged(f"The {name.replace('_', ' ')}", progress))
@@ -208,7 +208,7 @@ def _count(session: Session, report: Mapping[str, float], seconds: float) -> Non
     progress.iteration += 1
     progress.pixels += recipe.batch * recipe.crop**2
     progress.seconds = seconds
-    session.journal.progress(_spent(session), progress.iteration, progress.means)
+    training.journal.progress(_spent(training), progress.iteration, progress.means)
 
 
 def _diverged(what: str, progress: Progress) -> str:
@@ -223,9 +223,9 @@ def _diverged(what: str, progress: Progress) -> str:
     )
 
 
-def _validate(session: Session) -> None:
+def _validate(training: Training) -> None:
     """One row of the journal."""
-    progress, players = session.progress, session.players
+    progress, players = training.progress, training.players
     stage = progress.stage
     net: nn.Module = _Rebuilder(players.average) if stage == "1" else players.average
     row: dict[str, Any] = {
@@ -235,21 +235,21 @@ def _validate(session: Session) -> None:
         "pixels": progress.pixels,
         "seconds": round(progress.seconds, 1),
         **{name: round(value, 6) for name, value in progress.means.items()},
-        "psnr": {k: round(v, 4) for k, v in session.validation[stage].psnr(net).items()},
+        "psnr": {k: round(v, 4) for k, v in training.validation[stage].psnr(net).items()},
     }
     if stage in ("2", "3"):
         layers = survivors(phases.regularized(players.average))
         row["survivors"] = dict(zip(("layer 5", "layer 6"), layers, strict=True))
-    session.journal.write(row)
+    training.journal.write(row)
 
 
-def _keep(session: Session, stage: str) -> None:
+def _keep(training: Training, stage: str) -> None:
     """Write the weights that a phase ended with, and in phase 3 its discriminator."""
-    players = session.players
+    players = training.players
     kept: dict[str, Any] = {"net": players.average.state_dict()}
     if stage == "3" and players.discriminator is not None:
         kept["discriminator"] = players.discriminator.learned()
-    checkpoint.save(kept, session.journal.run / f"phase-{stage}.pt")
+    checkpoint.save(kept, training.journal.run / f"phase-{stage}.pt")
 
 
 class _Rebuilder(nn.Module):

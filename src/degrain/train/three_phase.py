@@ -24,7 +24,7 @@ from degrain.train.devices import choose_device, prepare
 from degrain.train.discriminator import Discriminator, scratch_backbone
 from degrain.train.journal import Journal
 from degrain.train.phases import STAGES
-from degrain.train.stages import PHASES, Progress, Session, restore, run_stage
+from degrain.train.stages import PHASES, Progress, Training, restore, run_stage
 from degrain.train.three_phase_recipes import THREE_PHASE, ThreePhaseRecipe, checked, from_json
 from degrain.train.vgg import load_vgg
 from degrain.train.watch import Validation
@@ -46,7 +46,7 @@ def train_three_phase(
     device: str = "auto",
     quiet: bool = False,
     **changes: Any,
-) -> Session:
+) -> Training:
     """Train a net of Divakar & Babu 2017; see `degrain train --help`.
 
     Args:
@@ -70,18 +70,18 @@ def train_three_phase(
     target = choose_device(device)
     prepare(target)
     judge = _discriminator(settled, vgg, target) if "3" in wanted else None
-    session = _open(settled, _stages(wanted), run, data, judge, target, quiet=quiet)
+    training = _open(settled, _stages(wanted), run, data, judge, target, quiet=quiet)
     if resume:
-        restore(session, checkpoint.load(run / "checkpoint.pt", target))
-    _require_phase_2(session)
-    _write_config(recipe, run, settled, wanted, data, session.crops)
+        restore(training, checkpoint.load(run / "checkpoint.pt", target))
+    _require_phase_2(training)
+    _write_config(recipe, run, settled, wanted, data, training.crops)
     try:
-        for stage in session.stages:
-            if stage not in session.progress.done:
-                run_stage(session, stage)
+        for stage in training.stages:
+            if stage not in training.progress.done:
+                run_stage(training, stage)
     finally:
-        session.journal.close()
-    return session
+        training.journal.close()
+    return training
 
 
 def parse_phases(text: str) -> tuple[str, ...]:
@@ -205,7 +205,7 @@ def _open(
     device: torch.device,
     *,
     quiet: bool,
-) -> Session:
+) -> Training:
     if not data:
         msg = "Give --data with folders of clean pictures; the three phases make their own noise."
         raise UsageError(msg)
@@ -227,12 +227,12 @@ def _open(
         for stage in stages
     }
     players = phases.new_players(build(recipe).to(device), judge)
-    return Session(recipe, stages, players, Progress(), crops, validation, Journal(run, quiet))
+    return Training(recipe, stages, players, Progress(), crops, validation, Journal(run, quiet))
 
 
-def _require_phase_2(session: Session) -> None:
+def _require_phase_2(training: Training) -> None:
     """Phase 3 has nothing to play with before phase 2 has ended."""
-    if "3" in session.stages and not {"2"} & {*session.stages, *session.progress.done}:
+    if "3" in training.stages and not {"2"} & {*training.stages, *training.progress.done}:
         msg = "Phase 3 goes on from phase 2; train --phases 1,2 first, then --resume --phases 3."
         raise UsageError(msg)
 
