@@ -97,7 +97,6 @@ def train_run(options: Train) -> int:
         if options.recipe in THREE_PHASE:
             return _train_three_phase(options)
         _refuse_three_phase_options(options)
-
         train(
             options.recipe,
             run=options.run_folder,
@@ -124,8 +123,11 @@ def _train_three_phase(options: Train) -> int:
     from degrain.train.curves import draw_run
     from degrain.train.three_phase import train_three_phase
 
-    if options.pairs is not None or options.start is not None:
-        msg = "The three phases begin with clean pictures: leave --pairs and --start out."
+    if options.pairs or options.start or options.ids:
+        msg = (
+            "The three phases begin with fresh weights and folders of clean pictures: leave "
+            "--pairs, --start and --ids out."
+        )
         raise UsageError(msg)
     training = train_three_phase(
         options.recipe,
@@ -140,6 +142,7 @@ def _train_three_phase(options: Train) -> int:
         noise=options.noise,
         batch=options.batch,
         crop=options.crop,
+        lr=options.lr,
         seed=options.seed,
         discriminator=options.discriminator,
         lp_weight=options.lp_weight,
