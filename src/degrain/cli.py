@@ -148,7 +148,7 @@ class Train:
     """Train a network on your own pictures and your own noise (needs degrain[train])."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Which network and how: degrain-gray, degrain-color, jain-seung, divakar-babu, tiny-gray ..."""
+    """Which network and how: degrain-gray, degrain-color, divakar-babu, jain-seung ..."""
     run_folder: Annotated[Path, arg(name="run", aliases=("-o",), metavar="FOLDER")]
     """The run folder: checkpoints, metrics, configuration."""
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDER|FILE.npz ...")] = ()
