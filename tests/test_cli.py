@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import degrain
 from degrain import files
 from degrain.cli import main
 from degrain.metrics import psnr
@@ -603,6 +604,9 @@ def test_info(capsys):
 )
 def test_a_missing_extra_is_named(words, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    if "degrain.train" in sys.modules:
+        # Importing it anew sets this attribute, which must not outlive the test.
+        monkeypatch.setattr(degrain, "train", sys.modules["degrain.train"], raising=False)
     for name in [name for name in sys.modules if name.startswith("degrain.train")]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("torch", "onnx"):
