@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from torch.nn import functional
 from degrain.engines.measure import measure
 from degrain.engines.torch import TorchEngine
 from degrain.nets import NETS
+from degrain.nets.divakar_babu_2017 import KERNELS, WIDTHS
 from degrain.nets.unet import WINDOW, local_mean
 from degrain.train.recipes import RECIPES
 
 SMALL = {
     "mean-field": {"maps": 6, "iterations": 3},
+    "multiscale-damped": {"kernels": (1, 3, 5), "widths": (3, 4, 5), "hidden": (8, 6)},
     "unet": {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1},
     "jain-seung-2008": {"hidden": 2, "maps": 6, "fan_in": 3},
 }
@@ -78,6 +81,60 @@ def test_unet_follows_the_brightness_of_the_picture() -> None:
 def test_unet_refuses_lists_that_do_not_match() -> None:
     with pytest.raises(ValueError, match="one encoder"):
         NETS["unet"](widths=(8, 8), encoder=(1, 1), decoder=(1,))
+
+
+def test_divakar_babu_has_the_papers_number_of_weights() -> None:
+    with torch.device("meta"):
+        net = NETS["multiscale-damped"]()
+    features = sum(width * side**2 + width for width, side in zip(WIDTHS, KERNELS, strict=True))
+    damping = 3 * (240 * 240 + 240)
+    reconstruction = (240 * 128 + 128) + (128 * 128 + 128) + (128 + 1)
+    assert sum(WIDTHS) == 240
+    assert sum(weight.numel() for weight in net.parameters()) == 230_769
+    assert features + damping + reconstruction == 230_769
+
+
+@pytest.mark.parametrize(
+    ("options", "reach"),
+    [({}, 4), ({"damping_kernel": 3}, 7), ({"kernels": (3, 5, 7, 9, 11)}, 5)],
+    ids=str,
+)
+def test_divakar_babu_reaches_as_far_as_its_filters(options: dict[str, Any], reach: int) -> None:
+    torch.manual_seed(0)
+    net = NETS["multiscale-damped"](widths=(2, 2, 2, 2, 2), hidden=(4, 4), **options).eval()
+    assert measure(TorchEngine(net, channels=1), side=96) == (reach, 1)
+
+
+def test_damping_lets_between_nothing_and_all_of_a_feature_through() -> None:
+    net = build("multiscale-damped", 1)
+    features = net.extract(torch.rand(1, 1, 20, 20))
+    damped = net.damp(features)
+    assert (features >= 0).all()
+    assert ((damped >= 0) & (damped <= features)).all()
+    assert (damped < features).any()
+
+
+def test_without_damping_all_features_pass() -> None:
+    net = NETS["multiscale-damped"](damping=False, **SMALL["multiscale-damped"])
+    features = net.extract(torch.rand(1, 1, 9, 9))
+    assert torch.equal(net.damp(features), features)
+
+
+def test_fast_damping_changes_little_and_only_training() -> None:
+    net = build("multiscale-damped", 1)
+    x = torch.rand(1, 1, 24, 24)
+    with torch.no_grad():
+        exact = net(x)
+        net.fast_damping = True
+        assert torch.equal(net(x), exact)
+        fast = net.train()(x)
+    assert not torch.equal(fast, exact)
+    torch.testing.assert_close(fast, exact, rtol=0.05, atol=1e-3)
+
+
+def test_divakar_babu_refuses_even_kernels() -> None:
+    with pytest.raises(ValueError, match="odd kernels"):
+        NETS["multiscale-damped"](kernels=(2,), widths=(8,))
 
 
 @pytest.mark.parametrize("name", RECIPES)

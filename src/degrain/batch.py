@@ -189,11 +189,18 @@ def _denoiser(options: Denoise) -> Denoiser:
         raise UsageError(msg)
     from degrain.denoise import Denoiser
 
-    denoiser = Denoiser(options.model, threads=options.threads, memory_mb=options.memory_mb)
+    denoiser = Denoiser(
+        options.model,
+        threads=options.threads,
+        memory_mb=options.memory_mb,
+        detail=options.detail,
+    )
     if options.model != "auto":
-        from degrain.zoo.store import load_model
+        from degrain.zoo.store import detail_partner, load_model
 
-        load_model(options.model)
+        card = load_model(options.model)
+        if options.detail is not None:
+            detail_partner(card)
     return denoiser
 
 

@@ -83,6 +83,8 @@ def _bench_experiment(options: Bench) -> int:
         seed=options.seed,
         threads=options.threads,
         processes=options.processes,
+        voc=options.voc,
+        voc_ids=options.voc_ids,
         quiet=options.quiet,
     )
     with needs_extra("bench", "The experiment"):

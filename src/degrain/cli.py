@@ -46,6 +46,8 @@ class Denoise:
     """Which network: auto picks by channels; `degrain models` lists the names."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the noise to take out: 0 nothing, 1 all of it."""
+    detail: Annotated[float | None, arg(metavar="0..1")] = None
+    """For models with two ends (divakar-babu): 0 is faithful, 1 makes up the most texture."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """Processor threads; as many as there are when not given."""
     memory_mb: Annotated[int, arg(metavar="N")] = 1024
@@ -146,7 +148,7 @@ class Train:
     """Train a network on your own pictures and your own noise (needs degrain[train])."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Which network and how: degrain-gray, degrain-color, jain-seung, tiny-gray ..."""
+    """Which network and how: degrain-gray, degrain-color, divakar-babu, jain-seung ..."""
     run_folder: Annotated[Path, arg(name="run", aliases=("-o",), metavar="FOLDER")]
     """The run folder: checkpoints, metrics, configuration."""
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDER|FILE.npz ...")] = ()
@@ -177,6 +179,16 @@ class Train:
     """Start from the weights of this model (name or ONNX file) or run folder: fine-tuning."""
     ids: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """Train on listed pictures only: jain-seung-cn1, jain-seung-cn2, or a file, one id a line."""
+    phases: Annotated[str | None, arg(metavar="1,2,3")] = None
+    """Only with divakar-babu recipes: which of the three phases; the budget is theirs alone."""
+    vgg: Annotated[str | None, arg(metavar="FILE|torchvision")] = None
+    """Weights of VGG19 for phase 3; torchvision downloads them; default: $DEGRAIN_VGG19."""
+    discriminator: Annotated[str | None, arg(metavar="vgg|scratch")] = None
+    """Who judges in phase 3: VGG19 with a trained head, or a small network trained from scratch."""
+    lp_weight: Annotated[float | None, arg(metavar="X")] = None
+    """Weight of the regularizer of phase 2; 0 leaves it out."""
+    lp_power: Annotated[float | None, arg(metavar="P")] = None
+    """Power p of that regularizer."""
 
     def run(self) -> int:
         """See the class."""

@@ -19,8 +19,8 @@ class Bench:
     suite: Annotated[Positional[str], arg(metavar="SUITE")]
     """gray: color pictures are made gray first; color: RGB pictures as they are; photons,
     photons-color: Poisson noise; bsd68, berkeley100, set12, kodak24, mcmaster, urban100 and the
-    same with -color: that data set, found below --data; jain-seung: the experiments of the paper,
-    with figures and a report."""
+    same with -color: that data set, found below --data; jain-seung, divakar-babu: the
+    experiments of these papers, with a report."""
     data: Annotated[Path, arg(metavar="FOLDER")]
     """Folder of clean pictures, or one with a named data set somewhere below."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="RESULTS")]
@@ -50,6 +50,10 @@ class Bench:
     """Processor threads; as many as there are when not given."""
     processes: Annotated[int, arg(metavar="N")] = 1
     """Pictures worked on at once, each in a process; threads share the cores."""
+    voc: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Pictures of PASCAL VOC, for the experiment divakar-babu."""
+    voc_ids: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Text file that lists those to take; 200 drawn by the seed when not given."""
     slow_pictures: Annotated[int, arg(metavar="N")] = 10
     """Slow methods (ksvd, epll, wnnm, bls-gsm, foe) get a seeded subset of N pictures; 0: all."""
     quiet: bool = False

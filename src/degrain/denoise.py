@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain import tiling
+from degrain.arrays import check_array, check_finite
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError, PictureError, UsageError
 from degrain.picture import Picture
@@ -45,13 +47,20 @@ class Denoiser:
         threads: how many cores one call may use; None: all that this process may use.
         memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
             with it, results do not change.
+        detail: for models with two ends: 0 is the most faithful one, 1 the one that makes up the
+            most texture, between them a mixture of both answers; None: 0 for every model.
 
     Raises:
-        UsageError: threads or memory_mb below 1.
+        UsageError: threads or memory_mb below 1, or detail outside 0..1.
     """
 
     def __init__(
-        self, model: str | Path = "auto", *, threads: int | None = None, memory_mb: int = 1024
+        self,
+        model: str | Path = "auto",
+        *,
+        threads: int | None = None,
+        memory_mb: int = 1024,
+        detail: float | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             msg = f"{threads} threads cannot do any work; give 1 or more, or none for all cores."
@@ -59,8 +68,12 @@ class Denoiser:
         if memory_mb < 1:
             msg = f"A memory budget of {memory_mb} MB is not possible; the default is 1024."
             raise UsageError(msg)
+        if detail is not None and not 0.0 <= detail <= 1.0:
+            msg = f"A detail of {detail} is not possible; give a number from 0 to 1."
+            raise UsageError(msg)
         self._model = model
         self._threads = threads
+        self._detail = detail
         self._memory_mb = memory_mb
         self._lock = threading.Lock()
         self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
@@ -157,9 +170,25 @@ class Denoiser:
                 from degrain.engines.onnx import OnnxEngine
 
                 card = store.load_model(key)
-                engine = OnnxEngine(card.path, threads=self._threads)
+                engine: Engine = OnnxEngine(card.path, threads=self._threads)
+                if self._detail is not None:
+                    card, engine = self._with_detail(card, engine, self._detail)
                 self._loaded[key] = (card, _matching(card, engine))
             return self._loaded[key]
+
+    def _with_detail(
+        self, card: ModelCard, engine: Engine, detail: float
+    ) -> tuple[ModelCard, Engine]:
+        """Card and engine for a place between the two ends of a model."""
+        from degrain.engines.blend import BlendEngine
+        from degrain.engines.onnx import OnnxEngine
+
+        partner = OnnxEngine(store.detail_partner(card), threads=self._threads)
+        if detail in (0.0, 1.0):
+            return card, partner if detail else engine
+        # Both engines keep their working memory.
+        memory = 2 * card.memory_bytes_per_pixel
+        return replace(card, memory_bytes_per_pixel=memory), BlendEngine(engine, partner, detail)
 
     def _from_path(self, path: Path, strength: float, on_progress: Progress | None) -> Any:
         from degrain import files
@@ -190,7 +219,7 @@ class Denoiser:
     def _array(
         self, image: NDArray[Any], strength: float, on_progress: Progress | None
     ) -> NDArray[Any]:
-        _check_array(image)
+        check_array(image)
         pixels = image[..., np.newaxis] if image.ndim == 2 else np.asarray(image)
         out = np.empty(pixels.shape, dtype=pixels.dtype)
         colors = 1 if pixels.shape[2] <= 2 else 3
@@ -210,7 +239,7 @@ class Denoiser:
             msg = f"A strength of {strength} is not possible; give a number from 0 to 1."
             raise UsageError(msg)
         for page in pages:
-            _check_finite(page)
+            check_finite(page)
         report = _Report(sum(page.shape[0] * page.shape[1] for page in pages), on_progress)
         for page, out in zip(pages, outs, strict=True):
             if strength == 0.0:
@@ -260,13 +289,15 @@ def denoise(
     strength: float = 1.0,
     threads: int | None = None,
     memory_mb: int = 1024,
+    detail: float | None = None,
 ) -> Any:
     """Denoise one picture: an array, a PIL image or a path; the same kind comes back.
 
     For more than one picture make a `Denoiser`, which keeps its model; it also documents the
     arguments and errors.
     """
-    return Denoiser(model, threads=threads, memory_mb=memory_mb)(image, strength=strength)
+    denoiser = Denoiser(model, threads=threads, memory_mb=memory_mb, detail=detail)
+    return denoiser(image, strength=strength)
 
 
 class _Report:
@@ -299,42 +330,6 @@ def _is_pil(image: Any) -> bool:
     """Whether this is a PIL image, found out without importing PIL."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)
-
-
-def _check_array(image: NDArray[Any]) -> None:
-    """Raise PictureError for an array that is no picture."""
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
-        msg = (
-            f"An array of shape {image.shape} is no picture; give H×W, or H×W×C with 1 (grey), "
-            "3 (RGB), 2 or 4 (the same with alpha) channels."
-        )
-        raise PictureError(msg)
-    if image.size == 0:
-        msg = f"An array of shape {image.shape} has no pixels; give at least one."
-        raise PictureError(msg)
-    kind = image.dtype.kind + str(image.dtype.itemsize)
-    if kind not in ("u1", "u2", "f2", "f4", "f8"):
-        msg = (
-            f"Arrays of {image.dtype} are not supported, because their range is unknown; convert "
-            "to uint8 or uint16 (full range), or to float32 (1.0 is white)."
-        )
-        raise PictureError(msg)
-
-
-def _check_finite(page: NDArray[Any]) -> None:
-    """Raise PictureError for NaN, infinity, or what float32 cannot hold; block by block."""
-    if page.dtype.kind != "f":
-        return
-    rows = max(1, (1 << 20) // (page.shape[1] * page.shape[2]))
-    for top in range(0, page.shape[0], rows):
-        with np.errstate(over="ignore"):
-            block = page[top : top + rows].astype(np.float32, copy=False)
-        if not np.isfinite(block).all():
-            msg = (
-                "The picture holds NaN, infinity or numbers beyond 32-bit floats, which would "
-                "spread into its surroundings; replace them first (numpy.nan_to_num)."
-            )
-            raise PictureError(msg)
 
 
 def _white(dtype: np.dtype[Any]) -> float:

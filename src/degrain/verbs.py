@@ -92,7 +92,11 @@ def train_run(options: Train) -> int:
     """Train a network; the body of `degrain train`."""
     with needs_extra("train", "Training"):
         from degrain.train.setup import train
+        from degrain.train.three_phase_recipes import THREE_PHASE
 
+        if options.recipe in THREE_PHASE:
+            return _train_three_phase(options)
+        _refuse_three_phase_options(options)
         train(
             options.recipe,
             run=options.run_folder,
@@ -112,6 +116,49 @@ def train_run(options: Train) -> int:
             seed=options.seed,
         )
     return 0
+
+
+def _train_three_phase(options: Train) -> int:
+    """Train a net of Divakar & Babu 2017, and draw its curves where matplotlib is installed."""
+    from degrain.train.curves import draw_run
+    from degrain.train.three_phase import train_three_phase
+
+    if options.pairs or options.start or options.ids:
+        msg = (
+            "The three phases begin with fresh weights and folders of clean pictures: leave "
+            "--pairs, --start and --ids out."
+        )
+        raise UsageError(msg)
+    training = train_three_phase(
+        options.recipe,
+        run=options.run_folder,
+        data=options.data,
+        phases_wanted=options.phases,
+        resume=options.resume,
+        vgg=options.vgg,
+        device=options.device,
+        steps=options.steps,
+        minutes=options.minutes,
+        noise=options.noise,
+        batch=options.batch,
+        crop=options.crop,
+        lr=options.lr,
+        seed=options.seed,
+        discriminator=options.discriminator,
+        lp_weight=options.lp_weight,
+        lp_power=options.lp_power,
+    )
+    for line in draw_run(training):
+        print(line)
+    return 0
+
+
+def _refuse_three_phase_options(options: Train) -> None:
+    for name in ("phases", "vgg", "discriminator", "lp_weight", "lp_power"):
+        if getattr(options, name) is not None:
+            flag = name.replace("_", "-")
+            msg = f"--{flag} is for the divakar-babu recipes; leave it out with {options.recipe}."
+            raise UsageError(msg)
 
 
 def pack_folders(folders: Sequence[Path], output: Path) -> int:

@@ -26,6 +26,8 @@ class Wishes:
         seed: of the noise.
         threads: per method; None: as many as there are cores.
         processes: how many pictures slow methods work on at once.
+        voc: folder with pictures of PASCAL VOC, for experiments that take some.
+        voc_ids: list of those to take.
         quiet: show no progress.
     """
 
@@ -38,6 +40,8 @@ class Wishes:
     seed: int = 0
     threads: int | None = None
     processes: int = 1
+    voc: Path | None = None
+    voc_ids: Path | None = None
     quiet: bool = False
 
 
@@ -53,7 +57,31 @@ def _jain_seung(wishes: Wishes) -> int:
     return run_jain_seung(wishes)
 
 
-EXPERIMENTS: Mapping[str, Experiment] = {"jain-seung": _jain_seung}
+def _divakar_babu(wishes: Wishes) -> int:
+    """The first of the methods is the network itself, the others are ablations."""
+    from degrain.bench.divakar_babu import run_divakar_babu
+
+    model, *variants = wishes.references or ("divakar-babu",)
+    return run_divakar_babu(
+        wishes.data,
+        wishes.results,
+        model=model.removeprefix("onnx:"),
+        variants=variants,
+        voc=wishes.voc,
+        voc_ids=wishes.voc_ids,
+        ids=wishes.ids,
+        limit=wishes.limit,
+        seed=wishes.seed,
+        threads=wishes.threads,
+        processes=wishes.processes,
+        quiet=wishes.quiet,
+    )
+
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "divakar-babu": _divakar_babu,
+    "jain-seung": _jain_seung,
+}
 """By the name that the command takes."""
 
 

@@ -51,6 +51,13 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
     """
     saved = checkpoint.load(run / "checkpoint.pt")
     config = _read_config(run)
+    if "phases" in config:
+        from degrain.train.export_phases import export_phases
+
+        if others:
+            msg = f"{run} is a run in three phases, which cannot be averaged; export it alone."
+            raise TrainingError(msg)
+        return export_phases(run, output, name=name)
     # The checkpoint's recipe: a run that grows its net may not have come to the end.
     recipe = from_json(saved["recipe"])
     net = build_net(recipe)

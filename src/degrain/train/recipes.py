@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from degrain.errors import UsageError
+from degrain.train.three_phase_recipes import THREE_PHASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,8 @@ def find_recipe(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]()
-    nearest = difflib.get_close_matches(name, RECIPES, n=1) or sorted(RECIPES)
+    names = sorted([*RECIPES, *THREE_PHASE])
+    nearest = difflib.get_close_matches(name, names, n=1) or names
     msg = f"Unknown recipe {name!r}; did you mean {' or '.join(nearest)}?"
     raise UsageError(msg)
 

@@ -35,6 +35,9 @@ class ModelCard:
         recipe: the command that trains it.
         paper: the source of the architecture.
         gray: how its gray training pictures were made of color: `luma` or `average`.
+        detail_model: file beside `model.onnx` with the other end of `--detail`: the same network
+            with weights that make up more texture; empty if there is none.
+        detail_sha256: of that file, in hex.
         quality: measured results, protocol string -> {noise spec: PSNR in dB}.
         path: where `model.onnx` lies; not part of the file.
     """
@@ -54,6 +57,8 @@ class ModelCard:
     recipe: str = ""
     paper: str = ""
     gray: str = "luma"
+    detail_model: str = ""
+    detail_sha256: str = ""
     quality: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     path: Path = field(default=Path(), compare=False)
 
@@ -115,9 +120,11 @@ def _toml(value: str | int | float) -> str:
 def _problem(card: ModelCard) -> str:
     """What cannot be true about a card; empty if nothing."""
     texts = ("name", "summary", "sha256", "license", "noise", "training_data", "recipe", "paper")
-    for name in texts:
+    for name in (*texts, "detail_model", "detail_sha256"):
         if not isinstance(getattr(card, name), str):
             return f"{name} is no text"
+    if Path(card.detail_model).name != card.detail_model:
+        return f"detail_model is {card.detail_model!r} instead of a file name"
     least = {"halo": 0, "multiple_of": 1, "memory_bytes_per_pixel": 1}
     for name, low in {**least, "parameters": 0, "macs_per_pixel": 0}.items():
         value = getattr(card, name)

@@ -55,6 +55,30 @@ def load_model(name_or_path: str | Path) -> ModelCard:
     return _verified(read_card(found))
 
 
+def detail_partner(card: ModelCard) -> Path:
+    """The file with the other end of `detail`, verified.
+
+    Raises:
+        UsageError: the model has none.
+        ModelError: the file is missing or damaged.
+    """
+    if not card.detail_model:
+        able = ", ".join(other.name for other in list_models() if other.detail_model)
+        msg = (
+            f"The model {card.name} has one end only, so there is no detail to choose; leave that "
+            f"out or take a model that has both ({able or 'none is installed'})."
+        )
+        raise UsageError(msg)
+    path = card.path.with_name(card.detail_model)
+    if not path.is_file() or _digest(path) != card.detail_sha256.lower():
+        msg = (
+            f"The file {path}, which {card.name} needs for detail, is missing or damaged; "
+            "reinstall degrain or export the model again."
+        )
+        raise ModelError(msg)
+    return path
+
+
 def _folders() -> list[Path]:
     """Where models are looked for, first come first served."""
     users = os.environ.get("DEGRAIN_MODELS")
