@@ -291,6 +291,8 @@ def test_export_writes_one_model_with_two_ends(
     assert card == load_model(tmp_path / "net.onnx")
     assert (card.name, card.halo, card.detail_model) == ("tiny-divakar-babu", 2, "net.detail.onnx")
     assert len(card.quality) == 2
+    with pytest.raises(UsageError, match="cannot be averaged"):
+        export.export_run(whole.journal.run, tmp_path / "mean.onnx", whole.journal.run)
     x = np.random.default_rng(0).random((20, 23), dtype=np.float32)
     for detail, phase in ((0.0, "2"), (1.0, "3")):
         net = read_phase(whole.journal.run, phase, whole.recipe)

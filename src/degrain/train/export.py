@@ -40,14 +40,15 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
 
     Args:
         run: folder of a run that has a checkpoint.
+        output: the ONNX file to write.
         others: further runs that began with the weights of `run`, or it with theirs; the mean of
             all their weights is written (Izmailov et al., "Averaging weights leads to wider
             optima", UAI 2018). The card's quality is then left to be measured.
-        output: the ONNX file to write.
         name: the model's name; the recipe's by default.
 
     Raises:
         TrainingError: the run has no checkpoint, or the file cannot be written.
+        UsageError: the runs cannot be averaged.
     """
     saved = checkpoint.load(run / "checkpoint.pt")
     config = _read_config(run)
@@ -56,7 +57,7 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
 
         if others:
             msg = f"{run} is a run in three phases, which cannot be averaged; export it alone."
-            raise TrainingError(msg)
+            raise UsageError(msg)
         return export_phases(run, output, name=name)
     # The checkpoint's recipe: a run that grows its net may not have come to the end.
     recipe = from_json(saved["recipe"])
@@ -83,7 +84,7 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
 def _average_with(net: nn.Module, others: Sequence[Path]) -> None:
     """Make the weights of `net` the mean of its own and those of other runs."""
     for count, run in enumerate(others, start=2):
-        weights = checkpoint.load(run / "checkpoint.pt")["average"]
+        weights = checkpoint.load(run / "checkpoint.pt").get("average", {})
         own = net.state_dict()
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in weights.items()}:
             msg = f"{run} trained another network; only runs of the same one can be averaged."
