@@ -22,6 +22,7 @@ BLOCK = re.compile(r"<!-- block ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL
 
 
 def main() -> None:
+    """Fill the page and copy its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("page", type=Path)

@@ -29,6 +29,7 @@ DAMAGE = {"inpainting": "mask:0.5", "inpainting-text": "text:12", "poisson": "po
 
 
 def main() -> None:
+    """Make and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", action="append", required=True, metavar="RECIPE=MODEL")
     parser.add_argument("--clean", type=Path, default=Path("examples/butterfly.jpg"))

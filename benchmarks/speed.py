@@ -129,6 +129,8 @@ def measured(command: list[str]) -> dict[str, float]:
 def summary(
     rows: dict[str, list[dict[str, float]]], options: argparse.Namespace, decoded_mb: float
 ) -> dict[str, object]:
+    """Medians of every command, and their ratio."""
+
     def middle(name: str, key: str) -> float:
         return round(statistics.median(row[key] for row in rows[name]), 2)
 

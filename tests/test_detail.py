@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +13,15 @@ from degrain.cli import main
 from degrain.denoise import Denoiser
 from degrain.errors import ModelError, UsageError
 from degrain.zoo.card import ModelCard, read_card, write_card
+from partners import give_partner
 
 
 @pytest.fixture
 def two_ends(make_model: Callable[..., ModelCard], monkeypatch: pytest.MonkeyPatch) -> ModelCard:
     """A tiny model whose card names a partner with other weights."""
     first, second = make_model("tiny", seed=0), make_model("other", seed=1)
-    partner = first.path.with_name("model.detail.onnx")
-    partner.write_bytes(second.path.read_bytes())
-    digest = hashlib.sha256(partner.read_bytes()).hexdigest()
-    card = replace(first, detail_model=partner.name, detail_sha256=digest)
-    write_card(card, first.path.with_name("card.toml"))
     monkeypatch.setenv("DEGRAIN_MODELS", str(first.path.parents[1]))
-    return card
+    return give_partner(first, second)
 
 
 def noisy(side: int = 40) -> np.ndarray:

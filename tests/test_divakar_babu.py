@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +11,15 @@ import pytest
 from degrain.bench import divakar_babu
 from degrain.bench.divakar_babu import draw_list, run_divakar_babu
 from degrain.errors import UsageError
-from degrain.zoo.card import ModelCard, write_card
+from degrain.zoo.card import ModelCard
+from partners import give_partner
 
 
 @pytest.fixture
 def two_ends(make_model: Callable[..., ModelCard], monkeypatch: pytest.MonkeyPatch) -> ModelCard:
     first, second = make_model("divakar-babu", seed=0), make_model("other", seed=1)
-    partner = first.path.with_name("model.detail.onnx")
-    partner.write_bytes(second.path.read_bytes())
-    digest = hashlib.sha256(partner.read_bytes()).hexdigest()
-    card = replace(first, detail_model=partner.name, detail_sha256=digest)
-    write_card(card, first.path.with_name("card.toml"))
     monkeypatch.setenv("DEGRAIN_MODELS", str(first.path.parents[1]))
-    return card
+    return give_partner(first, second)
 
 
 def write_pictures(folder: Path, count: int) -> Path:

@@ -13,7 +13,7 @@ from degrain.engines.measure import measure
 from degrain.engines.torch import TorchEngine
 from degrain.nets import NETS
 from degrain.nets.divakar_babu_2017 import KERNELS, WIDTHS
-from degrain.nets.unet import WINDOW, local_mean
+from degrain.nets.unet import WINDOW, local_mean, pad_to_multiple
 from degrain.train.recipes import RECIPES
 
 SMALL = {
@@ -152,3 +152,15 @@ def test_the_local_mean_is_that_of_the_window_inside_the_picture(size: tuple[int
     rows = functional.avg_pool2d(x, (WINDOW, 1), 1, (reach, 0), count_include_pad=False)
     expected = functional.avg_pool2d(rows, (1, WINDOW), 1, (0, reach), count_include_pad=False)
     torch.testing.assert_close(local_mean(x), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(9, 17), (16, 8), (13, 11), (8, 23)])
+def test_edges_are_mirrored_to_a_multiple(size: tuple[int, int]) -> None:
+    x = torch.rand(1, 2, *size)
+    more = (0, -size[1] % 8, 0, -size[0] % 8)
+    assert torch.equal(pad_to_multiple(x, 8), functional.pad(x, more, mode="reflect"))
+
+
+def test_the_smallest_pictures_are_mirrored_back_and_forth() -> None:
+    row = torch.tensor([0.0, 1.0, 2.0]).expand(1, 1, 1, 3)
+    assert pad_to_multiple(row, 8)[0, 0, 7].tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
