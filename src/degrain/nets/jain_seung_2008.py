@@ -17,6 +17,7 @@ see `_first_weights`.
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
@@ -58,7 +59,24 @@ class LogisticLayer(nn.Module):
 
     def forward(self, y_nchw: Tensor) -> Tensor:
         """N×inputs×H×W to N×outputs×(H−k+1)×(W−k+1), in 0..1."""
-        return torch.sigmoid(functional.conv2d(y_nchw, self.kernel(), self.bias))
+        # PyTorch trains 24 maps a third faster with the maps of a pixel side by side.
+        y_nhwc = y_nchw.contiguous(memory_format=torch.channels_last)
+        kernel = self.kernel().contiguous(memory_format=torch.channels_last)
+        return torch.sigmoid(functional.conv2d(y_nhwc, kernel, self.bias))
+
+    def forward_pairs(self, y_nchw: Tensor) -> Tensor:
+        """The same for two pixels at once: N×(2·inputs)×H×W to N×(2·outputs)×(H−k+1)×(W−(k−1)/2).
+
+        A map is two channels here, its even and its odd columns.
+        """
+        kernel = _columns_to_channels(_for_two_columns(self.kernel()))
+        return torch.sigmoid(functional.conv2d(y_nchw, kernel, self.bias.repeat_interleave(2)))
+
+    def forward_to_pairs(self, y_nchw: Tensor) -> Tensor:
+        """`forward_pairs` of whole columns, an even number of them."""
+        kernel = _for_two_columns(self.kernel())
+        bias = self.bias.repeat_interleave(2)
+        return torch.sigmoid(functional.conv2d(y_nchw, kernel, bias, stride=(1, 2)))
 
 
 class SparseLogisticLayer(LogisticLayer):
@@ -128,6 +146,12 @@ class ConvolutionalNetwork(nn.Module):
         for layer in self.layers:
             _first_weights(layer)
 
+    def for_export(self) -> PairwiseNetwork:
+        """The same network in the form that processors run fastest, with the same weights."""
+        net = copy.deepcopy(self)
+        net.__class__ = PairwiseNetwork
+        return cast(PairwiseNetwork, net)
+
     @property
     def layers(self) -> list[LogisticLayer]:
         """All layers, from the picture to the output."""
@@ -155,6 +179,47 @@ class ConvolutionalNetwork(nn.Module):
         for layer in self.layers:
             y = layer(y)
         return y
+
+
+class PairwiseNetwork(ConvolutionalNetwork):
+    """A `ConvolutionalNetwork` that computes the pixels 2x and 2x + 1 of a row together.
+
+    Processors convolve 16 channels at a time. 24 maps fill that one and a half times; as even and
+    odd columns they are 48 channels, which fill it three times, and the kernels become 5×3 with a
+    sixth of them zeros. ONNX Runtime is 1.5 times faster for it.
+    """
+
+    def forward(self, noisy_nchw: Tensor, surrounded: bool = False) -> Tensor:
+        """Denoise, as `ConvolutionalNetwork.forward`."""
+        border = 0 if surrounded else self.border_px
+        width = noisy_nchw.shape[-1] - 2 * (self.border_px - border)
+        odd = noisy_nchw.shape[-1] % 2
+        y = functional.pad(noisy_nchw, (border, border + odd, border, border), value=OUTSIDE)
+        y = self.head.forward_to_pairs(y)
+        for layer in self.layers[1:]:
+            y = layer.forward_pairs(y)
+        return _join_columns(y)[..., :width]
+
+
+def _for_two_columns(kernel_oikk: Tensor) -> Tensor:
+    """A kernel that gives two neighboring columns: (2·outputs)×inputs×k×(k+1)."""
+    outputs, inputs, side, _ = kernel_oikk.shape
+    even, odd = functional.pad(kernel_oikk, (0, 1)), functional.pad(kernel_oikk, (1, 0))
+    return torch.stack([even, odd], 1).reshape(2 * outputs, inputs, side, side + 1)
+
+
+def _columns_to_channels(kernel: Tensor) -> Tensor:
+    """Even and odd columns of what a kernel sees as two channels, in a kernel half as wide."""
+    outputs, inputs, height, width = kernel.shape
+    pairs = kernel.reshape(outputs, inputs, height, width // 2, 2).permute(0, 1, 4, 2, 3)
+    return pairs.reshape(outputs, 2 * inputs, height, width // 2)
+
+
+def _join_columns(y_nchw: Tensor) -> Tensor:
+    """N×2C×H×W, even and odd columns as channels, to N×C×H×2W."""
+    n, channels, height, width = y_nchw.shape
+    pairs = y_nchw.reshape(n, channels // 2, 2, height, width).permute(0, 1, 3, 4, 2)
+    return pairs.reshape(n, channels // 2, height, 2 * width)
 
 
 def _wiring(maps: int, fan_in: int, generator: torch.Generator) -> Tensor:
