@@ -11,7 +11,9 @@ noise gains most); patches are sampled on a grid, so that time does not grow wit
 clipped noise (8-bit pictures) is measured away from black and white, where clipping hardly acts.
 
 It answers for noise that is independent from pixel to pixel. Noise smoothed by a camera's or an
-editor's processing has little energy at high frequencies and is underestimated.
+editor's processing has little energy at high frequencies and is underestimated. Grain that a
+"clean" photograph already has is counted in; with it, estimates on photographs are within 10 % of the
+truth for 99 of 100 at σ 5 of 255 and for all from σ 10 to 50 (`benchmarks/estimate_noise.py`).
 """
 
 from __future__ import annotations

@@ -103,6 +103,9 @@ def build(recipe: ThreePhaseRecipe) -> MultiScaleDampedNet:
     net = NETS[recipe.net](**recipe.options)
     assert isinstance(net, MultiScaleDampedNet)
     net.fast_damping = recipe.fast
+    if recipe.fast:
+        # Products in bfloat16 are a third faster with the maps of a pixel side by side.
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
 
 

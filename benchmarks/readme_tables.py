@@ -1,0 +1,108 @@
+"""Put the measured tables into README.md, between its marks; nothing is measured here.
+
+Run from the repository root: `python benchmarks/readme_tables.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from degrain.bench.tables import read_comparisons
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PUBLISHED = ROOT / "src" / "degrain" / "bench" / "published.toml"
+SPECS = ("gaussian:15", "gaussian:25", "gaussian:50", "gaussian:75")
+PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Write the page."""
+    tables = {"quality": quality(), "speed": speed()}
+    page = ROOT / "README.md"
+    text, count = PLACE.subn(
+        lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}",
+        page.read_text(encoding="utf-8"),
+    )
+    if count != len(tables):
+        sys.exit(f"README.md has {count} places for tables, not {len(tables)}")
+    page.write_text(text, encoding="utf-8", newline="\n")
+
+
+def quality() -> str:
+    """Mean PSNR on BSD68: our nets as measured, the others as published."""
+    lines = [
+        "| BSD68 | σ 15 | σ 25 | σ 50 | σ 75 (outside the training range) |",
+        "|---|---|---|---|---|",
+        line("`degrain-gray`, measured", measured("gray")),
+        line("BM3D (told σ), published", published("BM3D", "BSD68")),
+        line("DnCNN-B (blind), published", published("DnCNN-B", "BSD68")),
+        line("`degrain-color`, measured", measured("color")),
+        line("CBM3D (told σ), published", published("CBM3D", "CBSD68")),
+    ]
+    return "\n".join(lines)
+
+
+def measured(kind: str) -> dict[str, float]:
+    """Means of the net `degrain-KIND` by noise spec."""
+    (comparison,) = read_comparisons(RESULTS / f"bsd68-{kind}.jsonl")
+    (ours,) = (who for who in comparison.competitors if who[0] == f"degrain-{kind}")
+    return {spec: fmean(comparison.psnr(ours, spec).values()) for spec in comparison.specs}
+
+
+def published(method: str, pictures: str) -> dict[str, float]:
+    """What was printed for a method on these pictures."""
+    entries = tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))["entry"]
+    (found,) = (entry for entry in entries if (entry["method"], entry["set"]) == (method, pictures))
+    psnr: dict[str, float] = found["psnr"]
+    return psnr
+
+
+def line(name: str, psnr: dict[str, float]) -> str:
+    """One row; empty where nothing is known."""
+    return row([name, *(f"{psnr[spec]:.2f}" if spec in psnr else "" for spec in SPECS)])
+
+
+def row(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def speed() -> str:
+    """Whole commands: start, read, denoise, write; medians over the runs."""
+    small, large = (read_json(f"speed-{size}.json") for size in (12, 100))
+    ours, theirs = small["methods"].values()
+    (huge,) = large["methods"].values()
+    decoded = f"{large['decoded_mb']:.0f} MB decoded"
+    lines = [
+        "| color JPEG, whole command | seconds | peak memory |",
+        "|---|---|---|",
+        timing(f"`degrain denoise`, {small['megapixels']:g} megapixels", ours),
+        timing("OpenCV `fastNlMeansDenoisingColored`, same picture, same run", theirs),
+        timing(f"`degrain denoise`, {large['megapixels']:g} megapixels ({decoded}), one run", huge),
+    ]
+    return "\n".join(lines)
+
+
+def timing(name: str, result: dict[str, Any]) -> str:
+    """One row of the speed table."""
+    seconds = result["seconds"]
+    shown = f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
+    return row([name, shown, f"{result['peak_mb']:.0f} MB"])
+
+
+def read_json(name: str) -> dict[str, Any]:
+    """A results file that is not one of rows."""
+    values: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return values
+
+
+if __name__ == "__main__":
+    main()
