@@ -85,6 +85,14 @@ def test_resumed_equals_uninterrupted(
     assert same_weights(whole.average, resumed.average)
 
 
+def test_bfloat16_on_a_cpu_trains_nearly_the_same(folder: Path, tmp_path: Path) -> None:
+    plain = run(folder, tmp_path / "plain", steps=20)
+    fast = run(folder, tmp_path / "fast", steps=20, fast=True)
+    assert not same_weights(plain.net, fast.net)
+    pairs = zip(plain.net.parameters(), fast.net.parameters(), strict=True)
+    assert all((a - b).norm() < 0.1 * a.norm() for a, b in pairs)
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     draw = fit.draw_batch
 

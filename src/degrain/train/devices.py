@@ -102,8 +102,10 @@ def keep_freed_memory() -> None:
         libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 on a GPU that has it; plain float32 elsewhere."""
+def autocast(device: torch.device, *, fast: bool) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 on a GPU that has it, and with `fast` on a CPU; plain float32 elsewhere."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
+    if device.type == "cpu" and fast:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
     return contextlib.nullcontext()

@@ -163,8 +163,8 @@ def fit(
     while (progress := spent(recipe, state)) < 1:
         set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
         noisy, clean = draw_batch(crops, noise, recipe, state.step, processes, border)
-        with autocast(noisy.device):
-            loss = loss_of(model(noisy, **given), clean)
+        with autocast(noisy.device, fast=recipe.fast):
+            loss = loss_of(model(noisy, **given).float(), clean)
         for optimizer in state.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
