@@ -1,10 +1,11 @@
 """Put the measured tables and figures of an experiment into a page of the docs.
 
-    python benchmarks/fill_page.py RESULTS docs/explanation/PAGE.md
+    python benchmarks/fill_page.py RESULTS [RESULTS ...] docs/explanation/PAGE.md
 
 The page has places `<!-- measured: block NAME -->` and `<!-- measured: figure NAME -->`, each ended
 by `<!-- end measured -->`. Blocks come from RESULTS/report.md; figures are RESULTS/NAME.png, which
-are copied to docs/images/PAGE/. What stood between the marks is replaced.
+are copied to docs/images/PAGE/. What stood between the marks is replaced. Of several folders the
+first that has a thing gives it.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ BLOCK = re.compile(r"<!-- block ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL
 def main() -> None:
     """Fill the page and copy its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("page", type=Path)
     options = parser.parse_args()
     text, missing = fill(options.page, options.results)
     options.page.write_text(text, encoding="utf-8", newline="\n")
     for name in missing:
-        print(f"{options.results} has no {name}; its place stays as it was", file=sys.stderr)
+        print(f"No results have {name}; its place stays as it was", file=sys.stderr)
     sys.exit(1 if missing else 0)
 
 
-def fill(page: Path, results: Path) -> tuple[str, list[str]]:
+def fill(page: Path, results: list[Path]) -> tuple[str, list[str]]:
     """The page with everything in place, and the names of what was not there."""
-    blocks = dict(BLOCK.findall((results / "report.md").read_text(encoding="utf-8")))
+    blocks: dict[str, str] = {}
+    for folder in reversed(results):
+        blocks |= BLOCK.findall((folder / "report.md").read_text(encoding="utf-8"))
     missing: list[str] = []
 
     def place(match: re.Match[str]) -> str:
@@ -50,11 +53,12 @@ def fill(page: Path, results: Path) -> tuple[str, list[str]]:
     return PLACE.sub(place, page.read_text(encoding="utf-8")), missing
 
 
-def figure(page: Path, results: Path, name: str) -> str | None:
+def figure(page: Path, results: list[Path], name: str) -> str | None:
     """Copy a figure beside the page's others; the Markdown that shows it."""
-    source = results / f"{name}.png"
-    if not source.is_file():
+    found = [path / f"{name}.png" for path in results if (path / f"{name}.png").is_file()]
+    if not found:
         return None
+    source = found[0]
     folder = page.parent.parent / "images" / page.stem
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / source.name)

@@ -461,11 +461,18 @@ def test_page_is_filled_from_the_results(results, tmp_path):
     page.parent.mkdir(parents=True)
     page.write_text((root / "docs/explanation/jain-seung-2008.md").read_text("utf-8"), "utf-8")
     fill = runpy.run_path(str(root / "benchmarks" / "fill_page.py"))["fill"]
-    text, missing = fill(page, results)
+    text, missing = fill(page, [results])
+    assert missing == ["mean-field"]
+    other = tmp_path / "other"
+    other.mkdir()
+    block = "<!-- block mean-field -->\nall of them\n<!-- end mean-field -->\n"
+    (other / "report.md").write_text(block, "utf-8")
+    text, missing = fill(page, [results, other])
     assert missing == []
+    assert "\nall of them\n" in text
     assert f"| CN2 | {' | '.join(table(results, 'fig2')['CN2'])} |" in text
     for name in ("fig2", "fig2-paired", "fig3", "fig4"):
         assert f"](../images/jain-seung-2008/{name}.png)" in text
         assert (page.parent / f"../images/jain-seung-2008/{name}.png").is_file()
     page.write_text(text, "utf-8")
-    assert fill(page, results) == (text, [])
+    assert fill(page, [results, other]) == (text, [])

@@ -34,6 +34,10 @@ SLOPE = 0.25
 """Derivative of the logistic function at rest."""
 
 
+BLUR = 0.1
+"""Amplitude of what comes from beside the middle of a kernel, in the first weights of a layer."""
+
+
 class LogisticLayer(nn.Module):
     """Maps of logistic units, each with one kernel for each map that it sees; no padding.
 
@@ -144,7 +148,7 @@ class ConvolutionalNetwork(nn.Module):
         )
         self.tail = LogisticLayer(maps, channels, kernel)
         for layer in self.layers:
-            _first_weights(layer)
+            _first_weights(layer, sharp=layer is not self.head)
 
     def for_export(self) -> PairwiseNetwork:
         """The same network in the form that processors run fastest, with the same weights."""
@@ -229,11 +233,19 @@ def _wiring(maps: int, fan_in: int, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _first_weights(layer: LogisticLayer) -> None:
+def _first_weights(layer: LogisticLayer, *, sharp: bool) -> None:
     """Normal weights that keep sums near ±1, where the logistic function is nearly linear.
+
+    In a sharp layer those in the middle of a kernel carry all but a hundredth of the signal's
+    power, so that detail passes through to the output; kernels that are random all over would blur
+    it at each layer, and the net would have to learn to be sharp before it learns to denoise (after
+    L. Xiao et al., "Dynamical Isometry and a Mean Field Theory of CNNs", ICML 2018).
 
     The biases take off what inputs at rest would add, which is as large as the signal.
     """
     _, inputs, side, _ = layer.weight.shape
-    nn.init.normal_(layer.weight, std=1 / SLOPE / (inputs * side**2) ** 0.5)
+    gain = 1 / SLOPE / inputs**0.5
+    nn.init.normal_(layer.weight, std=(BLUR if sharp else 1) * gain / side)
+    if sharp:
+        layer.weight[:, :, side // 2, side // 2] += gain * torch.randn(layer.weight.shape[:2])
     layer.bias.copy_(-MIDDLE * layer.weight.sum((1, 2, 3)))

@@ -28,6 +28,7 @@ from degrain.train.degrade import degrade
 from degrain.train.devices import Processes, autocast
 from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
+from degrain.train.soap import Soap
 from degrain.train.watch import Validation, Watch
 
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
@@ -125,11 +126,17 @@ def new_state(recipe: Recipe, net: nn.Module) -> State:
 
 
 def make_optimizers(recipe: Recipe, net: nn.Module) -> list[torch.optim.Optimizer]:
-    """AdamW for all, Muon inside the net and AdamW for its first and last layer, or plain SGD."""
+    """AdamW for all; SGD; Soap, and AdamW for biases; or Muon, and AdamW for both ends of a net."""
     if recipe.optimizer == "adamw":
         return [torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=0.0)]
     if recipe.optimizer == "sgd":
         return [_plain_descent(recipe, net)]
+    if recipe.optimizer == "soap":
+        kernels = [param for param in net.parameters() if param.ndim >= 2]
+        biases = [param for param in net.parameters() if param.ndim < 2]
+        soap = Soap(kernels, recipe.lr)
+        betas = soap.defaults["betas"]
+        return [soap, torch.optim.AdamW(biases, recipe.lr, betas, weight_decay=0.0)]
     # The ends map pixels to features: orthogonal steps, which weigh all directions alike,
     # suit them badly (Jordan 2024 keeps AdamW for embeddings and heads for the same reason).
     named = dict(net.named_parameters())

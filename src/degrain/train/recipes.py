@@ -29,9 +29,9 @@ class Recipe:
         gray: conversion of color pictures for a grey net: `luma` or `average`.
         loss: `rms`, `psnr`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared error summed
             over a crop, averaged over crops.
-        optimizer: `muon` (kernels inside the net; the ends by AdamW), `adamw` or `sgd` (without
-            momentum).
-        lr: step length of Muon, or of AdamW or SGD where that is the optimizer.
+        optimizer: `muon` (kernels inside the net; the ends by AdamW), `soap` (all kernels; for
+            small nets), `adamw` or `sgd` (without momentum).
+        lr: step length of Muon, or of Soap, AdamW or SGD where that is the optimizer.
         lr_ends: AdamW's step length for the first and last layer beside Muon; SGD's for the last
             layer of a net with two or more hidden layers.
         warmup_steps: steps over which the step length rises from zero.
@@ -113,9 +113,9 @@ def jain_seung() -> Recipe:
         options={"channels": 1, "hidden": 4},
         noise="gaussian:25",
         gray="average",
-        lr=0.05,
-        lr_ends=0.01,
-        warmup_steps=50,
+        optimizer="soap",
+        lr=0.006,
+        warmup_steps=100,
         batch=4,
         crop=32,
         fast=True,
