@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from degrain.errors import PictureError, UsageError
 from degrain.estimate import estimate_noise
+from degrain.jpeg import through_jpeg
 from degrain.lettering import text_coverage
 
 __all__ = [
@@ -158,11 +159,7 @@ class Jpeg:
 
     def add(self, clean: NDArray[Any], rng: np.random.Generator) -> Floats:
         """Compress and decompress; see `Noise.add`. The input is clipped and rounded."""
-        quality = round(self.quality.draw(rng))
-        scaled = np.clip(np.asarray(clean, dtype=np.float32), 0, 1) * np.float32(255)
-        pixels = np.rint(scaled).astype(np.uint8)
-        decoded = _through_jpeg(pixels, quality).reshape(clean.shape)
-        return decoded.astype(np.float32) / np.float32(255)
+        return through_jpeg(clean, round(self.quality.draw(rng)))
 
     def __str__(self) -> str:
         return f"jpeg:{self.quality}"
@@ -282,29 +279,6 @@ def _photons(clean: NDArray[Any], peak: float, rng: np.random.Generator) -> Floa
     counts = rng.poisson(np.maximum(clean, 0).astype(np.float64) * peak)
     noisy: Floats = (counts / peak).astype(np.float32)
     return noisy
-
-
-def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Compress H×W or H×W×C in memory and decode again."""
-    import pyvips
-
-    height, width = pixels.shape[:2]
-    planes = pixels.reshape(height, width, -1)
-    if planes.shape[2] not in (1, 3):
-        parts = [_through_jpeg(planes[:, :, i], quality) for i in range(planes.shape[2])]
-        return np.stack([part[:, :, 0] for part in parts], axis=2)
-    bands = planes.shape[2]
-    picture = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(planes).tobytes(), width, height, bands, "uchar"
-    ).copy(interpretation="srgb" if bands == 3 else "b-w")
-    try:
-        data = picture.jpegsave_buffer(Q=quality, subsample_mode="on")
-        decoded = pyvips.Image.jpegload_buffer(data)
-    except pyvips.Error as error:
-        reason = str(error).strip().splitlines()[-1]
-        msg = f"A {width}×{height} picture cannot be compressed as JPEG ({reason}); crop it first."
-        raise PictureError(msg) from error
-    return np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(height, width, bands)
 
 
 _MODELS: Mapping[str, tuple[Any, tuple[tuple[float, float], ...]]] = {
