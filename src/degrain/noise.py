@@ -9,6 +9,7 @@
 | `jpeg:40`                    | JPEG compression at quality 40, color halved (4:2:0)           |
 | `mask:0.5`                   | half of the pixels are lost (set to 0)                         |
 | `text:12`                    | white text is written over it, capitals 12 pixels high         |
+| `camera`                     | a camera's noise, white noise, or none: see `degrain.camera`   |
 
 Every number may be a range `low-high`, drawn uniformly once per picture.
 """
@@ -23,12 +24,14 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from degrain.camera import Camera
 from degrain.errors import PictureError, UsageError
 from degrain.estimate import estimate_noise
 from degrain.jpeg import through_jpeg
 from degrain.lettering import text_coverage
 
 __all__ = [
+    "Camera",
     "Gaussian",
     "Interval",
     "Jpeg",
@@ -222,13 +225,16 @@ def parse_noise(spec: str) -> Noise:
     Raises:
         UsageError: unknown model, wrong number of values, or a value outside its limits.
     """
-    name, _, values = spec.strip().partition(":")
+    name, colon, values = spec.strip().partition(":")
     if name not in _MODELS:
         msg = f"Unknown noise {spec!r}; write one of {_forms()}; a number may be a range LOW-HIGH."
         raise UsageError(msg)
     make, limits = _MODELS[name]
-    texts = values.split(",")
-    if not values or len(texts) != len(limits):
+    if colon and not limits:
+        msg = f"The noise {spec!r} takes no number; write {make.form}."
+        raise UsageError(msg)
+    texts = values.split(",") if values else []
+    if len(texts) != len(limits):
         wanted = _count(len(limits))
         msg = f"The noise {spec!r} does not have {wanted} after the colon; write {make.form}."
         raise UsageError(msg)
@@ -288,6 +294,7 @@ _MODELS: Mapping[str, tuple[Any, tuple[tuple[float, float], ...]]] = {
     "jpeg": (Jpeg, ((1, 100),)),
     "mask": (Mask, ((0, 1),)),
     "text": (Text, ((5, 500),)),
+    "camera": (Camera, ()),
 }
 """Name -> class and the limits of its numbers."""
 

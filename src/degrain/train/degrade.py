@@ -14,6 +14,7 @@ import torch
 from degrain.errors import TrainingError
 from degrain.lettering import text_coverage
 from degrain.noise import (
+    Camera,
     Gaussian,
     Interval,
     Jpeg,
@@ -23,6 +24,7 @@ from degrain.noise import (
     PoissonGaussian,
     Text,
 )
+from degrain.train.camera import take
 from degrain.train.jpeg import through_jpeg
 
 Maybe = torch.Generator | None
@@ -118,4 +120,5 @@ _ADD: Mapping[type, Callable[[torch.Tensor, Any, Maybe], torch.Tensor]] = {
     Jpeg: _jpeg,
     Mask: _mask,
     Text: _text,
+    Camera: take,
 }
