@@ -229,10 +229,9 @@ def draw_camera(rng: np.random.Generator) -> Shot:
 def _draw_noise_level(rng: np.random.Generator) -> tuple[float, float]:
     """Gain and readout noise, tied together as in the cameras of the Darmstadt Noise Dataset.
 
-    Brooks et al. 2019: log variance = 2.18 log gain + 1.2, give or take 0.26. Their gains end at
-    0.012, ours further on, for small sensors at night.
+    Brooks et al. 2019: log variance = 2.18 log gain + 1.2, give or take 0.26.
     """
-    log_gain = rng.uniform(np.log(1e-4), np.log(0.02))
+    log_gain = rng.uniform(np.log(1e-4), np.log(0.012))
     log_variance = 2.18 * log_gain + 1.2 + rng.normal(0, 0.26)
     return float(np.exp(log_gain)), float(np.exp(log_variance / 2))
 
