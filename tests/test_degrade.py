@@ -13,6 +13,7 @@ SPECS = [
     "jpeg:20-90",
     "mask:0.2-0.7",
     "text:6-9",
+    "camera",
 ]
 
 

@@ -16,6 +16,7 @@ SPECS = [
     "mask:0.5",
     "text:8",
     "text:8-12",
+    "camera",
 ]
 
 
@@ -122,6 +123,8 @@ def test_jpeg_quality_orders_the_error():
         "jpeg:101",
         "mask:1.5",
         "text:2",
+        "camera:1",
+        "camera:",
     ],
 )
 def test_bad_spec_says_what_to_do(spec):

@@ -96,7 +96,7 @@ class AddNoise:
     """Where the noisy picture goes; PNG or TIFF keep the noise as it is, JPEG does not."""
     noise: Annotated[str, arg(metavar="SPEC")]
     """gaussian:25, gaussian:0-55, poisson:30, poisson-gaussian:0.01,0.02, jpeg:40,
-    mask:0.5 or text:12."""
+    mask:0.5, text:12 or camera."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Number that decides the random draw."""
     overwrite: bool = False

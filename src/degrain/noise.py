@@ -9,6 +9,7 @@
 | `jpeg:40`                    | JPEG compression at quality 40, color halved (4:2:0)           |
 | `mask:0.5`                   | half of the pixels are lost (set to 0)                         |
 | `text:12`                    | white text is written over it, capitals 12 pixels high         |
+| `camera`                     | a camera's noise, white noise, or none: see `degrain.camera`   |
 
 Every number may be a range `low-high`, drawn uniformly once per picture.
 """
@@ -23,11 +24,14 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from degrain.camera import Camera
 from degrain.errors import PictureError, UsageError
 from degrain.estimate import estimate_noise
+from degrain.jpeg import through_jpeg
 from degrain.lettering import text_coverage
 
 __all__ = [
+    "Camera",
     "Gaussian",
     "Interval",
     "Jpeg",
@@ -158,11 +162,7 @@ class Jpeg:
 
     def add(self, clean: NDArray[Any], rng: np.random.Generator) -> Floats:
         """Compress and decompress; see `Noise.add`. The input is clipped and rounded."""
-        quality = round(self.quality.draw(rng))
-        scaled = np.clip(np.asarray(clean, dtype=np.float32), 0, 1) * np.float32(255)
-        pixels = np.rint(scaled).astype(np.uint8)
-        decoded = _through_jpeg(pixels, quality).reshape(clean.shape)
-        return decoded.astype(np.float32) / np.float32(255)
+        return through_jpeg(clean, round(self.quality.draw(rng)))
 
     def __str__(self) -> str:
         return f"jpeg:{self.quality}"
@@ -225,13 +225,16 @@ def parse_noise(spec: str) -> Noise:
     Raises:
         UsageError: unknown model, wrong number of values, or a value outside its limits.
     """
-    name, _, values = spec.strip().partition(":")
+    name, colon, values = spec.strip().partition(":")
     if name not in _MODELS:
         msg = f"Unknown noise {spec!r}; write one of {_forms()}; a number may be a range LOW-HIGH."
         raise UsageError(msg)
     make, limits = _MODELS[name]
-    texts = values.split(",")
-    if not values or len(texts) != len(limits):
+    if colon and not limits:
+        msg = f"The noise {spec!r} takes no number; write {make.form}."
+        raise UsageError(msg)
+    texts = values.split(",") if values else []
+    if len(texts) != len(limits):
         wanted = _count(len(limits))
         msg = f"The noise {spec!r} does not have {wanted} after the colon; write {make.form}."
         raise UsageError(msg)
@@ -284,29 +287,6 @@ def _photons(clean: NDArray[Any], peak: float, rng: np.random.Generator) -> Floa
     return noisy
 
 
-def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Compress H×W or H×W×C in memory and decode again."""
-    import pyvips
-
-    height, width = pixels.shape[:2]
-    planes = pixels.reshape(height, width, -1)
-    if planes.shape[2] not in (1, 3):
-        parts = [_through_jpeg(planes[:, :, i], quality) for i in range(planes.shape[2])]
-        return np.stack([part[:, :, 0] for part in parts], axis=2)
-    bands = planes.shape[2]
-    picture = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(planes).tobytes(), width, height, bands, "uchar"
-    ).copy(interpretation="srgb" if bands == 3 else "b-w")
-    try:
-        data = picture.jpegsave_buffer(Q=quality, subsample_mode="on")
-        decoded = pyvips.Image.jpegload_buffer(data)
-    except pyvips.Error as error:
-        reason = str(error).strip().splitlines()[-1]
-        msg = f"A {width}×{height} picture cannot be compressed as JPEG ({reason}); crop it first."
-        raise PictureError(msg) from error
-    return np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(height, width, bands)
-
-
 _MODELS: Mapping[str, tuple[Any, tuple[tuple[float, float], ...]]] = {
     "gaussian": (Gaussian, ((0, 1e6),)),
     "poisson": (Poisson, ((1e-3, 1e9),)),
@@ -314,6 +294,7 @@ _MODELS: Mapping[str, tuple[Any, tuple[tuple[float, float], ...]]] = {
     "jpeg": (Jpeg, ((1, 100),)),
     "mask": (Mask, ((0, 1),)),
     "text": (Text, ((5, 500),)),
+    "camera": (Camera, ()),
 }
 """Name -> class and the limits of its numbers."""
 

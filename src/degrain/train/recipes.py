@@ -106,6 +106,13 @@ def degrain_color() -> Recipe:
     return Recipe(net="unet", options=options, channels=3, lr=0.01)
 
 
+def degrain_photo() -> Recipe:
+    """The color net for photographs: camera noise, white noise and clean pictures mixed."""
+    return dataclasses.replace(
+        degrain_color(), noise="camera", validation_noise=("camera", "gaussian:25", "gaussian:50")
+    )
+
+
 def jain_seung() -> Recipe:
     """CN1 or CN2 (which of them is decided by the pictures) for one noise level."""
     return Recipe(
@@ -219,6 +226,7 @@ def _other_damage(noise: str, validation_noise: str) -> Recipe:
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
     "degrain-color": degrain_color,
+    "degrain-photo": degrain_photo,
     "jain-seung": jain_seung,
     "jain-seung-blind": jain_seung_blind,
     "jain-seung-layerwise": jain_seung_layerwise,

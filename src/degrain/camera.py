@@ -1,0 +1,279 @@
+"""The noise `camera`: what the noise of a sensor has become when the picture leaves the camera.
+
+```
+clean ─┬─tone, gamma, color, gain: undone──▶ raw ─mosaic─▶ noise ─demosaic─┐
+       │                                                            raw + noise
+       │                                     gain, color, gamma, tone, clip ◀┘
+       │                                               │ minus clean
+       └──────────▶ + ◀──resize── smoothing, sharpening ◀┘
+                    └──▶ clip ──▶ JPEG ──▶ noisy
+```
+
+The linear stages (demosaicing, smoothing, sharpening, resizing) act on the noise alone: filtering
+the sum is the sum of the filtered parts, and what a camera's filters do to the picture is taken to
+be in the clean picture, which came out of a camera itself. So without noise the picture comes back
+as it was, the clean picture is neither moved nor blurred against the noisy one, and a network
+learns to take noise away and not to sharpen. The curves act on the sum, where they belong. JPEG
+acts on the whole, for its damage is there to be taken away.
+
+Sources: Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019 (the way back to
+raw, the ranges of its stages and of the noise); Guo et al., "Toward convolutional blind denoising
+of real photographs" (CBDNet), CVPR 2019 (noise through the camera's curve and mosaic, JPEG); Zhang
+et al., "Practical blind image denoising via Swin-Conv-UNet and data synthesis" (SCUNet), 2022 (one
+net for a random mixture, resizing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrain.camera_stages import (
+    BLUR_MARGIN,
+    DEMOSAIC_MARGIN,
+    LUMA,
+    apply_matrix,
+    demosaic,
+    linear_from_srgb,
+    mosaic,
+    resize,
+    retouch,
+    sensor_noise,
+    srgb_from_linear,
+    tone,
+)
+from degrain.jpeg import through_jpeg
+
+Floats = NDArray[np.float32]
+Matrix = tuple[tuple[float, float, float], ...]
+
+MARGIN: Final = DEMOSAIC_MARGIN + BLUR_MARGIN
+IDENTITY: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """All that is drawn once per picture; as it stands, nothing happens to the picture.
+
+    Attributes:
+        sigma_255: white Gaussian noise on the finished picture, on the 0..255 scale.
+        gain: signal of one photon, of a full scale of 1; 0 and no readout noise: no sensor.
+        readout: standard deviation of the readout noise, of a full scale of 1.
+        brightness: gain of all channels after the sensor.
+        red, blue: white balance, gains against green.
+        camera_from_rgb: linear sRGB to the camera's colors, 3×3.
+        contrast: of the tone curve, see `camera_stages.tone`.
+        first_red: row and column of the first red pixel of the mosaic, 0 or 1 each.
+        correction: of the demosaicing, 0..1, see `camera_stages.demosaic`.
+        luma_px, chroma_px: smoothing in the camera, standard deviations in pixels of the sensor.
+        sharpening: amount of unsharp masking.
+        scale: pixels of the picture per pixel of the sensor, along one side.
+        quality: of JPEG, 1..100; None: no JPEG.
+    """
+
+    sigma_255: float = 0.0
+    gain: float = 0.0
+    readout: float = 0.0
+    brightness: float = 1.0
+    red: float = 1.0
+    blue: float = 1.0
+    camera_from_rgb: Matrix = IDENTITY
+    contrast: float = 1.0
+    first_red: tuple[int, int] = (0, 0)
+    correction: float = 0.0
+    luma_px: float = 0.0
+    chroma_px: float = 0.0
+    sharpening: float = 0.0
+    scale: float = 1.0
+    quality: int | None = None
+
+    @property
+    def has_sensor(self) -> bool:
+        """Does it go through the raw picture at all?"""
+        return self.gain > 0 or self.readout > 0
+
+    @property
+    def gains(self) -> Floats:
+        """Gains of the camera's R, G and B after the sensor."""
+        gains = [self.red * self.brightness, self.brightness, self.blue * self.brightness]
+        return np.array(gains, np.float32)
+
+    def sensor_size(self, height: int, width: int) -> tuple[int, int]:
+        """Pixels of the sensor that became a picture of this size."""
+        return max(1, round(height / self.scale)), max(1, round(width / self.scale))
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """Camera noise, white noise or none, drawn per picture; see this module and `draw_shot`."""
+
+    form: ClassVar[str] = "camera"
+
+    def add(self, clean: NDArray[Any], rng: np.random.Generator) -> Floats:
+        """Take the picture; see `Noise.add`.
+
+        Three channels are RGB. One channel is gray made from a color picture; of any other number
+        each is one of its own. Values beyond 0..1 are clipped where there is a sensor or JPEG.
+        """
+        planes = clean.astype(np.float32, copy=False).reshape(*clean.shape[:2], -1)
+        parts = [planes] if planes.shape[2] == 3 else np.split(planes, planes.shape[2], axis=2)
+        taken = [take(part, draw_shot(rng), rng) for part in parts]
+        return np.concatenate(taken, axis=2).reshape(clean.shape)
+
+    def __str__(self) -> str:
+        return self.form
+
+
+def take(clean: Floats, shot: Shot, rng: np.random.Generator) -> Floats:
+    """The picture as this shot shows it, H×W×3 or H×W×1 in 0..1, float32."""
+    noisy = clean
+    if shot.sigma_255:
+        noise = rng.standard_normal(clean.shape, dtype=np.float32)
+        noisy = clean + np.float32(shot.sigma_255 / 255) * noise
+    if shot.has_sensor:
+        noisy = np.clip(noisy + grain(clean, shot, rng), 0, 1)
+    return noisy if shot.quality is None else through_jpeg(noisy, shot.quality)
+
+
+def grain(clean: Floats, shot: Shot, rng: np.random.Generator) -> Floats:
+    """What a sensor and its camera add to a picture, the same shape as `clean`.
+
+    Gray is taken as a picture of three equal channels, and its noise is that of their luma.
+    """
+    height, width, channels = clean.shape
+    at_sensor = resize(np.clip(clean, 0, 1), *shot.sensor_size(height, width))
+    color = np.broadcast_to(at_sensor, (*at_sensor.shape[:2], 3))
+    around = np.pad(color, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
+    normal = rng.standard_normal(around.shape[:2], dtype=np.float32)
+    noise = developed_noise(around, shot, normal)
+    if channels == 1:
+        noise = noise @ np.array(LUMA, np.float32)[:, None]
+    return resize(noise, height, width)
+
+
+def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
+    """The noise at the sensor's size, H×W×3.
+
+    Args:
+        around: clean, with `MARGIN` pixels more on every side, (H+12)×(W+12)×3 in 0..1.
+        shot: the parameters.
+        normal: standard normal random numbers, (H+12)×(W+12).
+    """
+    raw = to_raw(around, shot)
+    noise = sensor_noise(mosaic(raw, shot.first_red), shot.gain, shot.readout, normal)
+    inner = slice(DEMOSAIC_MARGIN, -DEMOSAIC_MARGIN)
+    noisy_raw = raw[inner, inner] + demosaic(noise, shot.first_red, shot.correction)
+    noise = develop(noisy_raw, shot) - around[inner, inner]
+    return retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening)
+
+
+def to_raw(x: Floats, shot: Shot) -> Floats:
+    """Back from a finished picture to the sensor's light, all three colors at each pixel.
+
+    Undoes tone curve, gamma, color matrix and gains, in this order (Brooks et al. 2019).
+    """
+    light = linear_from_srgb(tone(x, 1 / shot.contrast))
+    return apply_matrix(light, np.array(shot.camera_from_rgb)) / shot.gains
+
+
+def develop(raw: Floats, shot: Shot) -> Floats:
+    """The inverse of `to_raw`; what lies beyond black and white is clipped, as in a camera."""
+    rgb_from_camera = np.linalg.inv(np.array(shot.camera_from_rgb))
+    light = apply_matrix(raw * shot.gains, rgb_from_camera)
+    return tone(srgb_from_linear(light), shot.contrast)
+
+
+# Where the shares and ranges come from: docs/explanation/camera-noise.md
+CLEAN_SHARE: Final = 0.05
+NEARLY_CLEAN_SHARE: Final = 0.05
+WHITE_SHARE: Final = 0.2
+
+
+def draw_shot(rng: np.random.Generator) -> Shot:
+    """The parameters of a picture: left clean, white noise, or a camera's noise."""
+    lot = rng.random()
+    if lot < CLEAN_SHARE:
+        return Shot()
+    if lot < CLEAN_SHARE + NEARLY_CLEAN_SHARE:
+        return Shot(sigma_255=rng.uniform(0, 2))
+    if lot < CLEAN_SHARE + NEARLY_CLEAN_SHARE + WHITE_SHARE:
+        return Shot(sigma_255=rng.uniform(0, 55))
+    return draw_camera(rng)
+
+
+def draw_camera(rng: np.random.Generator) -> Shot:
+    """The parameters of a picture with camera noise."""
+    gain, readout = _draw_noise_level(rng)
+    luma_px, chroma_px = _draw_smoothing(rng)
+    return Shot(
+        gain=gain,
+        readout=readout,
+        brightness=1 / float(np.clip(rng.normal(0.8, 0.1), 0.5, 1)),
+        red=rng.uniform(1.9, 2.4),
+        blue=rng.uniform(1.5, 1.9),
+        camera_from_rgb=_draw_matrix(rng),
+        contrast=rng.uniform(1, 1.5),
+        first_red=(int(rng.integers(2)), int(rng.integers(2))),
+        correction=rng.uniform(0, 1),
+        luma_px=luma_px,
+        chroma_px=chroma_px,
+        sharpening=rng.uniform(0, 1) if rng.random() < 0.5 else 0.0,
+        scale=_draw_scale(rng),
+        quality=int(rng.integers(60, 100)) if rng.random() < 0.5 else None,
+    )
+
+
+def _draw_noise_level(rng: np.random.Generator) -> tuple[float, float]:
+    """Gain and readout noise, tied together as in the cameras of the Darmstadt Noise Dataset.
+
+    Brooks et al. 2019: log variance = 2.18 log gain + 1.2, give or take 0.26.
+    """
+    log_gain = rng.uniform(np.log(1e-4), np.log(0.012))
+    log_variance = 2.18 * log_gain + 1.2 + rng.normal(0, 0.26)
+    return float(np.exp(log_gain)), float(np.exp(log_variance / 2))
+
+
+def _draw_smoothing(rng: np.random.Generator) -> tuple[float, float]:
+    """Half of the cameras smooth, color at least as much as brightness."""
+    if rng.random() < 0.5:
+        return 0.0, 0.0
+    luma_px = rng.uniform(0, 0.9)
+    return luma_px, luma_px + rng.uniform(0, 1)
+
+
+def _draw_scale(rng: np.random.Generator) -> float:
+    """One in five pictures was made smaller, down to a half, one in five larger, up to twice."""
+    lot = rng.random()
+    if lot < 0.2:
+        return rng.uniform(0.5, 1)
+    return rng.uniform(1, 2) if lot < 0.4 else 1.0
+
+
+_CAMERA_FROM_XYZ = np.array(
+    [
+        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
+        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
+        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
+        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
+    ]
+)
+"""Of the four cameras of the Darmstadt Noise Dataset, as listed by Brooks et al. 2019."""
+_XYZ_FROM_RGB = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+"""IEC 61966-2-1, D65."""
+
+
+def _draw_matrix(rng: np.random.Generator) -> Matrix:
+    """Linear sRGB to the colors of a camera between the four; white stays (1, 1, 1)."""
+    weights = rng.random(len(_CAMERA_FROM_XYZ))
+    matrix = np.tensordot(weights / weights.sum(), _CAMERA_FROM_XYZ, axes=1) @ _XYZ_FROM_RGB
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    return tuple((float(r), float(g), float(b)) for r, g, b in matrix)

@@ -1,0 +1,218 @@
+"""The stages of a camera, each a pure function that can be tried alone.
+
+Pictures are float32, H×W×3, unless stated otherwise; noise has the same layout and no offset.
+`degrain.camera` strings them together. A stage with a margin gives a smaller array back: it has no
+rule for the border, the caller brings the surroundings along.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+DEMOSAIC_MARGIN = 2
+BLUR_MARGIN = 4
+"""Pixels lost on every side: half of the 5×5 and of the 9×9 filters."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in gray (ITU-R BT.601)."""
+
+
+def linear_from_srgb(x: Floats) -> Floats:
+    """Light, 0..1, of sRGB values 0..1 (IEC 61966-2-1); values beyond are clipped."""
+    x = np.clip(x, 0, 1)
+    power: Floats = ((x + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
+    return np.where(x <= np.float32(0.04045), x / np.float32(12.92), power)
+
+
+def srgb_from_linear(light: Floats) -> Floats:
+    """The inverse of `linear_from_srgb`; light beyond 0..1 is clipped, as a camera does."""
+    light = np.clip(light, 0, 1)
+    power = np.float32(1.055) * light ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(light <= np.float32(0.0031308), light * np.float32(12.92), power)
+
+
+def tone(x: Floats, contrast: float) -> Floats:
+    """An S-shaped tone curve on 0..1, x^c / (x^c + (1 - x)^c): slope c at one half.
+
+    Its inverse is the same curve with 1 / c. Brooks et al. (CVPR 2019) use 3x² - 2x³, which c = 1.5
+    follows to 0.009; this one can be steeper or flatter and still be undone.
+    """
+    x = np.clip(x, 0, 1)  # rounding may lead a little beyond, where powers are not numbers
+    dark: Floats = np.power(x, np.float32(contrast))
+    light: Floats = np.power(np.float32(1) - x, np.float32(contrast))
+    return dark / (dark + light)
+
+
+def apply_matrix(x: Floats, matrix: NDArray[np.floating]) -> Floats:
+    """Another color space: `matrix` (3×3) times the color of every pixel."""
+    return x @ matrix.T.astype(np.float32)
+
+
+def red_places(height: int, width: int, first_red: tuple[int, int]) -> tuple[Bools, Bools]:
+    """Rows (H×1) and columns (1×W) of a Bayer pattern that hold red; `first_red` is 0 or 1 each."""
+    rows = np.arange(height)[:, None] % 2 == first_red[0]
+    columns = np.arange(width)[None, :] % 2 == first_red[1]
+    return rows, columns
+
+
+def mosaic(x: Floats, first_red: tuple[int, int]) -> Floats:
+    """The one color that each pixel of a Bayer sensor measures, H×W (B. Bayer, US 3971065)."""
+    rows, columns = red_places(x.shape[0], x.shape[1], first_red)
+    red_or_green = np.where(columns, x[..., 0], x[..., 1])
+    green_or_blue = np.where(columns, x[..., 1], x[..., 2])
+    return np.where(rows, red_or_green, green_or_blue)
+
+
+def sensor_noise(raw: Floats, gain: float, readout: float, normal: Floats) -> Floats:
+    """Photon and readout noise of variance gain · raw + readout², the same shape as `raw`.
+
+    Source: Foi et al., IEEE TIP 17(10), 2008, with photon counts taken as normally distributed, as
+    there and in Brooks et al. 2019: where photons are few, readout noise hides their steps.
+
+    Args:
+        raw: light that the sensor measures, full scale 1; less than none counts as none.
+        gain: the signal that one photon makes.
+        readout: standard deviation of the readout noise.
+        normal: standard normal random numbers, the same shape.
+    """
+    variance = np.float32(gain) * np.maximum(raw, 0) + np.float32(readout**2)
+    noise: Floats = np.sqrt(variance, dtype=np.float32) * normal
+    return noise
+
+
+# Malvar, He & Cutler, ICASSP 2004, Fig. 2, times 8: bilinear filters and what corrects them.
+_CROSS = ((0, 0, 0, 0, 0), (0, 0, 2, 0, 0), (0, 2, 0, 2, 0), (0, 0, 2, 0, 0), (0, 0, 0, 0, 0))
+_ALONG = ((0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (0, 4, 0, 4, 0), (0, 0, 0, 0, 0), (0, 0, 0, 0, 0))
+_AROUND = ((0, 0, 0, 0, 0), (0, 2, 0, 2, 0), (0, 0, 0, 0, 0), (0, 2, 0, 2, 0), (0, 0, 0, 0, 0))
+_CROSS_MORE = (
+    (0, 0, -1, 0, 0),
+    (0, 0, 0, 0, 0),
+    (-1, 0, 4, 0, -1),
+    (0, 0, 0, 0, 0),
+    (0, 0, -1, 0, 0),
+)
+_ALONG_MORE = (
+    (0, 0, 0.5, 0, 0),
+    (0, -1, 0, -1, 0),
+    (-1, 0, 5, 0, -1),
+    (0, -1, 0, -1, 0),
+    (0, 0, 0.5, 0, 0),
+)
+_AROUND_MORE = (
+    (0, 0, -1.5, 0, 0),
+    (0, 0, 0, 0, 0),
+    (-1.5, 0, 6, 0, -1.5),
+    (0, 0, 0, 0, 0),
+    (0, 0, -1.5, 0, 0),
+)
+
+
+def demosaic_filters(correction: float) -> Floats:
+    """The four filters of `demosaic`, 4×5×5.
+
+    For green that is missing; for red or blue that is missing between two neighbors in the row,
+    between two in the column, between four at the corners.
+    """
+    plain: Floats = np.array([_CROSS, _ALONG, np.transpose(_ALONG), _AROUND], np.float32)
+    more: Floats = np.array(
+        [_CROSS_MORE, _ALONG_MORE, np.transpose(_ALONG_MORE), _AROUND_MORE], np.float32
+    )
+    return np.float32(1 / 8) * (plain + np.float32(correction) * more)
+
+
+def demosaic(raw: Floats, first_red: tuple[int, int], correction: float) -> Floats:
+    """Colors of the pixels of a Bayer sensor but its outer two, (H-4)×(W-4)×3.
+
+    A linear filter, and so what it makes of noise does not depend on the picture. Noise of
+    neighbors becomes alike, and so does that of the channels.
+
+    Args:
+        raw: H×W.
+        first_red: row and column of the first red pixel, 0 or 1 each.
+        correction: 0 is bilinear, 1 the gradient-corrected filters of Malvar, He & Cutler
+            ("High-quality linear interpolation for demosaicing of Bayer-patterned color images",
+            ICASSP 2004); between them a mixture.
+    """
+    cross, across, down, around = (_filtered(raw, f) for f in demosaic_filters(correction))
+    own = raw[2:-2, 2:-2]
+    row, column = red_places(
+        own.shape[0], own.shape[1], first_red
+    )  # a margin of two keeps the pattern
+    red = np.where(row, np.where(column, own, across), np.where(column, down, around))
+    green = np.where(row == column, cross, own)
+    blue = np.where(row, np.where(column, around, down), np.where(column, across, own))
+    return np.stack([red, green, blue], axis=2)
+
+
+def blur(x: Floats, sigma_px: float) -> Floats:
+    """A Gaussian filter of 9×9 taps; H×W×C gives (H-8)×(W-8)×C. σ = 0 only cuts the margin."""
+    taps = gaussian_taps(sigma_px)
+    height, width = (n - 2 * BLUR_MARGIN for n in x.shape[:2])
+    rows = sum(tap * x[i : i + height] for i, tap in enumerate(taps) if tap)
+    blurred: Floats = sum(tap * rows[:, i : i + width] for i, tap in enumerate(taps) if tap)
+    return blurred
+
+
+def gaussian_taps(sigma_px: float) -> Floats:
+    """Nine weights with sum 1."""
+    places = np.arange(-BLUR_MARGIN, BLUR_MARGIN + 1, dtype=np.float32)
+    weights = np.exp(-0.5 * (places / np.float32(max(sigma_px, 1e-3))) ** 2)
+    taps: Floats = weights / weights.sum()
+    return taps
+
+
+def retouch(noise: Floats, luma_px: float, chroma_px: float, sharpening: float) -> Floats:
+    """What smoothing and sharpening in the camera make of noise; four pixels less on every side.
+
+    Brightness and color are smoothed apart, as cameras do, and unsharp masking with a radius of one
+    pixel is laid over brightness. All of it is linear.
+
+    Args:
+        noise: H×W×3.
+        luma_px: standard deviation of the filter for brightness.
+        chroma_px: the same for color.
+        sharpening: amount of unsharp masking, 0 for none.
+    """
+    luma = noise @ np.array(LUMA, np.float32)[:, None]
+    smooth = blur(luma, luma_px)
+    if sharpening:
+        smooth = smooth + np.float32(sharpening) * (smooth - blur(luma, math.hypot(luma_px, 1)))
+    return smooth + blur(noise - luma, chroma_px)
+
+
+def resize(x: Floats, height: int, width: int) -> Floats:
+    """Another size, by linear interpolation, with a wider triangle where it gets smaller."""
+    return _resize_rows(_resize_rows(x, height).swapaxes(0, 1), width).swapaxes(0, 1)
+
+
+def _resize_rows(x: Floats, height: int) -> Floats:
+    """Resize the first axis."""
+    if height == len(x):
+        return x
+    centers = (np.arange(height) + 0.5) * (len(x) / height) - 0.5
+    reach = max(1.0, len(x) / height)
+    total: Floats = np.zeros((height, *(1,) * (x.ndim - 1)), np.float32)
+    result: Floats = np.zeros((height, *x.shape[1:]), np.float32)
+    for offset in range(-math.ceil(reach), math.ceil(reach) + 1):
+        places = np.floor(centers).astype(int) + offset
+        weights = np.maximum(1 - np.abs(centers - places) / reach, 0)
+        weights = np.where((places >= 0) & (places < len(x)), weights, 0).astype(np.float32)
+        weights = weights.reshape(total.shape)
+        result += weights * x[np.clip(places, 0, len(x) - 1)]
+        total += weights
+    return result / total
+
+
+def _filtered(x: Floats, weights: Floats) -> Floats:
+    """Correlate H×W with a small filter, where it fits."""
+    height, width = (n - k + 1 for n, k in zip(x.shape, weights.shape, strict=True))
+    result = np.zeros((height, width), np.float32)
+    for row, column in np.argwhere(weights):
+        result += weights[row, column] * x[row : row + height, column : column + width]
+    return result

@@ -1,0 +1,241 @@
+"""The noise `camera` for training batches: the twin of `degrain.camera`, on the batch's device.
+
+The parameters are drawn by `degrain.camera.draw_shot` on the host, a few numbers per picture; all
+that is as large as a picture is drawn and computed on the device. Pictures are float32, N×3×H×W,
+unless stated otherwise. The tests hold stage against stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the field's name for it
+
+from degrain.camera import MARGIN, Camera, Shot, draw_shot
+from degrain.camera_stages import (
+    BLUR_MARGIN,
+    DEMOSAIC_MARGIN,
+    LUMA,
+    demosaic_filters,
+    gaussian_taps,
+)
+from degrain.train.jpeg import through_jpeg
+
+
+def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -> Tensor:
+    """Every picture of a batch as a shot of its own; see `Camera.add` about the channels."""
+    count, channels, height, width = clean_nchw.shape
+    planes = clean_nchw if channels == 3 else clean_nchw.reshape(-1, 1, height, width)
+    seed = torch.randint(2**62, (1,), generator=generator, device=clean_nchw.device)
+    rng = np.random.default_rng(int(seed))
+    shots = [draw_shot(rng) for _ in range(len(planes))]
+    with torch.autocast(clean_nchw.device.type, enabled=False):  # bfloat16 would show as noise
+        noisy = take_shots(planes.float(), shots, generator)
+    return noisy.to(clean_nchw.dtype).reshape(count, channels, height, width)
+
+
+def take_shots(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:
+    """The pictures as these shots show them, N×3×H×W or N×1×H×W in 0..1."""
+    sigma = _each(clean, shots, lambda shot: shot.sigma_255 / 255)
+    noisy = clean + sigma * _randn(clean, clean.shape, generator)
+    # Smaller sensors need less work than larger ones, and most need no resizing at all.
+    for kind in (_same_size, _from_larger, _from_smaller):
+        chosen = [i for i, shot in enumerate(shots) if shot.has_sensor and kind(shot)]
+        if chosen:
+            added = grain(clean[chosen], [shots[i] for i in chosen], generator)
+            noisy[chosen] = (noisy[chosen] + added).clamp(0, 1)
+    chosen = [i for i, shot in enumerate(shots) if shot.quality is not None]
+    if chosen:
+        quality = _each(clean, [shots[i] for i in chosen], lambda shot: shot.quality or 100)
+        noisy[chosen] = through_jpeg(noisy[chosen], quality)
+    return noisy
+
+
+def grain(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:
+    """What a sensor and its camera add to each picture, the same shape as `clean`."""
+    count, channels, height, width = clean.shape
+    sizes = [shot.sensor_size(height, width) for shot in shots]
+    resized = any(size != (height, width) for size in sizes)
+    at_sensor = clean.clamp(0, 1)
+    if resized:
+        at_sensor = resize(at_sensor, [(height, width)] * count, sizes)
+    around = F.pad(at_sensor.expand(-1, 3, -1, -1), (MARGIN,) * 4, mode="replicate")
+    normal = _randn(clean, (count, 1, *around.shape[2:]), generator)
+    noise = developed_noise(around, shots, normal)
+    if channels == 1:
+        noise = _luma(noise)
+    return resize(noise, sizes, [(height, width)] * count) if resized else noise
+
+
+def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Tensor:
+    """The noise at the sensor's size, N×3×H×W.
+
+    Args:
+        around: clean, with `MARGIN` pixels more on every side, N×3×(H+12)×(W+12) in 0..1.
+        shots: the parameters.
+        normal: standard normal random numbers, N×1×(H+12)×(W+12).
+    """
+    raw = to_raw(around, shots)
+    noise = demosaic(sensor_noise(mosaic(raw, shots), shots, normal), shots)
+    cut = slice(DEMOSAIC_MARGIN, -DEMOSAIC_MARGIN)
+    noise = develop(raw[..., cut, cut] + noise, shots) - around[..., cut, cut]
+    return retouch(noise, shots)
+
+
+def to_raw(x: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """Back from finished pictures to the sensor's light, all three colors at each pixel."""
+    light = linear_from_srgb(tone(x, _each(x, shots, lambda shot: 1 / shot.contrast)))
+    matrix = _each(x, shots, lambda shot: shot.camera_from_rgb)
+    return apply_matrix(light, matrix) / _gains(x, shots)
+
+
+def develop(raw: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """The inverse of `to_raw`; what lies beyond black and white is clipped."""
+    matrix = _each(raw, shots, lambda shot: np.linalg.inv(np.array(shot.camera_from_rgb)))
+    light = apply_matrix(raw * _gains(raw, shots), matrix)
+    return tone(srgb_from_linear(light), _each(raw, shots, lambda shot: shot.contrast))
+
+
+def linear_from_srgb(x: Tensor) -> Tensor:
+    """Light, 0..1, of sRGB values 0..1; values beyond are clipped."""
+    x = x.clamp(0, 1)
+    return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_from_linear(light: Tensor) -> Tensor:
+    """The inverse of `linear_from_srgb`."""
+    light = light.clamp(0, 1)
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def tone(x: Tensor, contrast: Tensor) -> Tensor:
+    """The S-shaped tone curve on 0..1; `contrast` is N×1×1×1."""
+    x = x.clamp(0, 1)  # rounding may lead a little beyond, where powers are not numbers
+    dark = x**contrast
+    return dark / (dark + (1 - x) ** contrast)
+
+
+def apply_matrix(x: Tensor, matrix: Tensor) -> Tensor:
+    """Another color space; `matrix` is N×1×3×3."""
+    return (matrix[:, 0] @ x.flatten(2)).reshape(x.shape)
+
+
+def red_places(x: Tensor, shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
+    """Rows (N×1×H×1) and columns (N×1×1×W) of the Bayer patterns that hold red."""
+    first = torch.tensor([shot.first_red for shot in shots], device=x.device)
+    rows = torch.arange(x.shape[2], device=x.device)[:, None] % 2
+    columns = torch.arange(x.shape[3], device=x.device)[None, :] % 2
+    return rows == first[:, 0, None, None, None], columns == first[:, 1, None, None, None]
+
+
+def mosaic(x: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """The one color that each pixel of a Bayer sensor measures, N×1×H×W."""
+    row, column = red_places(x, shots)
+    red, green, blue = x.split(1, dim=1)
+    return torch.where(row, torch.where(column, red, green), torch.where(column, green, blue))
+
+
+def sensor_noise(raw: Tensor, shots: Sequence[Shot], normal: Tensor) -> Tensor:
+    """Photon and readout noise of variance gain · raw + readout²."""
+    gain = _each(raw, shots, lambda shot: shot.gain)
+    readout = _each(raw, shots, lambda shot: shot.readout)
+    return (gain * raw.clamp(min=0) + readout**2).sqrt() * normal
+
+
+def demosaic(raw: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """Colors of the pixels of Bayer sensors but their outer two, N×3×(H-4)×(W-4)."""
+    plain = torch.from_numpy(demosaic_filters(0)).to(raw)
+    more = torch.from_numpy(demosaic_filters(1)).to(raw) - plain
+    correction = _each(raw, shots, lambda shot: shot.correction)
+    found = F.conv2d(raw, plain[:, None]) + correction * F.conv2d(raw, more[:, None])
+    cross, across, down, around = found.split(1, dim=1)
+    own = raw[..., 2:-2, 2:-2]
+    row, column = red_places(own, shots)
+    where = torch.where
+    red = where(row, where(column, own, across), where(column, down, around))
+    green = where(row == column, cross, own)
+    blue = where(row, where(column, around, down), where(column, across, own))
+    return torch.cat([red, green, blue], dim=1)
+
+
+def retouch(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """What smoothing and sharpening in the camera make of noise; four pixels less on every side."""
+    luma = _luma(noise)
+    smooth = blur(luma, [shot.luma_px for shot in shots])
+    amount = _each(noise, shots, lambda shot: shot.sharpening)
+    wide = blur(luma, [float(np.hypot(shot.luma_px, 1)) for shot in shots])
+    chroma = blur(noise - luma, [shot.chroma_px for shot in shots])
+    return smooth + amount * (smooth - wide) + chroma
+
+
+def blur(x: Tensor, sigmas_px: Sequence[float]) -> Tensor:
+    """A Gaussian filter of 9×9 taps for each picture; N×C×H×W gives N×C×(H-8)×(W-8)."""
+    taps = torch.from_numpy(np.stack([gaussian_taps(sigma) for sigma in sigmas_px])).to(x)
+    channels = x.shape[1]
+    weights = taps.repeat_interleave(channels, dim=0)
+    planes = x.reshape(1, -1, *x.shape[2:])
+    rows = F.conv2d(planes, weights[:, None, :, None], groups=len(weights))
+    both = F.conv2d(rows, weights[:, None, None, :], groups=len(weights))
+    height, width = (n - 2 * BLUR_MARGIN for n in x.shape[2:])
+    return both.reshape(-1, channels, height, width)
+
+
+Size = tuple[int, int]
+
+
+def resize(x: Tensor, before: Sequence[Size], after: Sequence[Size]) -> Tensor:
+    """Other sizes, by linear interpolation, with a wider triangle where it gets smaller.
+
+    Pictures of several sizes share a tensor: each fills its first rows and columns, and its edge
+    is repeated beyond.
+    """
+    rows = _weights(x, 2, [b[0] for b in before], [a[0] for a in after])
+    columns = _weights(x, 3, [b[1] for b in before], [a[1] for a in after])
+    return rows[:, None] @ x @ columns[:, None].mT
+
+
+def _weights(x: Tensor, axis: int, before: Sequence[int], after: Sequence[int]) -> Tensor:
+    """What each of the new places takes from each old one, N×new×old."""
+    old, new = (torch.tensor(n, device=x.device)[:, None] for n in (before, after))
+    ratio = old.double() / new
+    places = torch.arange(max(after), device=x.device).expand(len(after), -1).minimum(new - 1)
+    centers = (places + 0.5) * ratio - 0.5
+    sources = torch.arange(x.shape[axis], device=x.device)
+    apart = (centers[..., None] - sources).abs() / ratio.clamp(min=1)[..., None]
+    weights = (1 - apart).clamp(min=0) * (sources < old)[:, None]
+    return (weights / weights.sum(dim=2, keepdim=True)).to(x.dtype)
+
+
+def _same_size(shot: Shot) -> bool:
+    return shot.scale == 1
+
+
+def _from_larger(shot: Shot) -> bool:
+    return shot.scale < 1
+
+
+def _from_smaller(shot: Shot) -> bool:
+    return shot.scale > 1
+
+
+def _luma(x: Tensor) -> Tensor:
+    weights = x.new_tensor(LUMA)[:, None, None]
+    return (x * weights).sum(dim=1, keepdim=True)
+
+
+def _gains(x: Tensor, shots: Sequence[Shot]) -> Tensor:
+    return _each(x, shots, lambda shot: shot.gains).reshape(-1, 3, 1, 1)
+
+
+def _each(x: Tensor, shots: Sequence[Shot], value: Callable[[Shot], object]) -> Tensor:
+    """A number or matrix of every shot beside the pictures: N×1×1×1 or N×1×rows×columns."""
+    values = np.array([value(shot) for shot in shots], np.float32)
+    rows, columns = values.shape[1:] if values.ndim == 3 else (1, values[0].size)
+    return torch.from_numpy(values).to(x.device).reshape(len(shots), 1, rows, columns)
+
+
+def _randn(x: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)

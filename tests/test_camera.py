@@ -1,0 +1,426 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from degrain import camera_stages as stages
+from degrain.camera import (
+    MARGIN,
+    Camera,
+    Shot,
+    develop,
+    developed_noise,
+    draw_camera,
+    draw_shot,
+    grain,
+    take,
+    to_raw,
+)
+from degrain.metrics import psnr
+from degrain.noise import add_noise, parse_noise
+
+SIZES = [(1, 1), (1, 7), (7, 3), (2, 2), (33, 47)]
+FOUR_PATTERNS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def random_source(seed=0):
+    return np.random.default_rng(seed)
+
+
+def picture(height=48, width=64, channels=3):
+    """Any color there is, black and white among them."""
+    x = random_source(1).random((height, width, channels), dtype=np.float32)
+    x[: height // 4] = np.float32(0)
+    x[height // 4 : height // 2] = np.float32(1)
+    x[:, : width // 4] *= np.float32(0.02)
+    return x
+
+
+def shots(count, seed=0):
+    rng = random_source(seed)
+    return [draw_camera(rng) for _ in range(count)]
+
+
+def noise_of(shot, value=0.4, side=200):
+    clean = np.full((side, side, 3), value, np.float32)
+    return grain(clean, shot, random_source())
+
+
+def neighbors(noise):
+    """Correlation of pixels side by side."""
+    noise = noise - noise.mean()
+    return float((noise[:, 1:] * noise[:, :-1]).mean() / noise.var())
+
+
+# Stages
+
+
+def test_srgb_curve_has_its_known_values_and_an_inverse():
+    x = np.linspace(0, 1, 1001, dtype=np.float32)
+    light = stages.linear_from_srgb(x)
+    assert np.interp([0.5, 0.04045, 1], x, light) == pytest.approx(
+        [0.21404, 0.0031308, 1], abs=1e-5
+    )
+    assert (np.diff(light) > 0).all()
+    assert np.abs(stages.srgb_from_linear(light) - x).max() < 1e-6
+    assert stages.srgb_from_linear(np.float32([-1, 2])).tolist() == pytest.approx([0, 1])
+
+
+@pytest.mark.parametrize("contrast", [0.7, 1, 1.25, 1.5])
+def test_tone_curve_rises_and_can_be_undone(contrast):
+    x = np.linspace(0, 1, 1001, dtype=np.float32)
+    curved = stages.tone(x, contrast)
+    assert curved[[0, 500, 1000]].tolist() == pytest.approx([0, 0.5, 1], abs=1e-6)
+    assert (np.diff(curved) > 0).all()
+    assert (curved[501] - curved[499]) * 500 == pytest.approx(contrast, rel=1e-3)
+    assert np.abs(stages.tone(curved, 1 / contrast) - x).max() < 2e-6
+
+
+def test_tone_curve_is_nearly_smoothstep():
+    x = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert np.abs(stages.tone(x, 1.5) - (3 * x**2 - 2 * x**3)).max() < 0.009
+
+
+@pytest.mark.parametrize("first_red", FOUR_PATTERNS)
+def test_mosaic_keeps_the_color_of_each_place(first_red):
+    row, column = first_red
+    colors = np.broadcast_to(np.float32([1, 2, 3]), (6, 8, 3))
+    raw = stages.mosaic(colors, first_red)
+    assert (raw[row::2, column::2] == 1).all()
+    assert (raw[1 - row :: 2, 1 - column :: 2] == 3).all()
+    assert (raw == 2).sum() == raw.size / 2
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.001, 0.02])
+@pytest.mark.parametrize("readout", [0.0, 0.005, 0.02])
+def test_variance_of_sensor_noise(gain, readout):
+    raw = np.repeat(np.float32([-0.1, 0, 0.1, 0.5, 1]), 40_000).reshape(5, -1)
+    normal = random_source().standard_normal(raw.shape, dtype=np.float32)
+    noise = stages.sensor_noise(raw, gain, readout, normal)
+    expected = gain * np.maximum(raw[:, 0], 0) + readout**2
+    assert noise.var(axis=1) == pytest.approx(expected, rel=0.03, abs=1e-12)
+    assert noise.mean(axis=1) == pytest.approx(0, abs=0.002)
+
+
+@pytest.mark.parametrize("first_red", FOUR_PATTERNS)
+@pytest.mark.parametrize("correction", [0, 0.3, 1])
+def test_demosaicing_is_exact_where_colors_rise_evenly(first_red, correction):
+    y, x = np.mgrid[:12, :15].astype(np.float32)
+    # The corrections assume that all channels rise alike.
+    colors = np.stack([0.2 + 0.01 * x + 0.02 * y + c for c in (0, 0.1, 0.3)], axis=2)
+    found = stages.demosaic(stages.mosaic(colors, first_red), first_red, correction)
+    assert found.shape == (8, 11, 3)
+    assert np.abs(found - colors[2:-2, 2:-2]).max() < 1e-5
+
+
+def test_demosaicing_makes_neighbors_and_channels_alike():
+    normal = random_source().standard_normal((300, 300), dtype=np.float32)
+    assert abs(neighbors(normal)) < 0.02
+    bilinear = stages.demosaic(normal, (0, 0), 0)
+    corrected = stages.demosaic(normal, (0, 0), 1)
+    assert all(neighbors(bilinear[..., c]) > 0.3 for c in range(3))
+    between = [np.corrcoef(x.reshape(-1, 3).T)[0, 1] for x in (bilinear, corrected)]
+    assert abs(between[0]) < 0.02
+    assert between[1] > 0.2
+
+
+def test_filters_keep_the_mean():
+    assert stages.demosaic_filters(0.6).sum(axis=(1, 2)) == pytest.approx(np.ones(4))
+    flat = np.full((12, 13, 3), 0.3, np.float32)
+    assert stages.retouch(flat, 0.8, 1.5, 0.7) == pytest.approx(np.full((4, 5, 3), 0.3), abs=1e-6)
+    assert stages.resize(flat, 7, 21) == pytest.approx(np.full((7, 21, 3), 0.3), abs=1e-6)
+
+
+def test_retouching_nothing_only_cuts_the_margin():
+    noise = picture(20, 24)
+    assert stages.retouch(noise, 0, 0, 0) == pytest.approx(noise[4:-4, 4:-4], abs=1e-6)
+
+
+def test_smoothing_and_sharpening_of_noise():
+    noise = random_source().standard_normal((200, 200, 3), dtype=np.float32)
+    smooth = stages.retouch(noise, 0.5, 1.5, 0)
+    sharp = stages.retouch(noise, 0.5, 1.5, 1)
+    luma = np.float32(stages.LUMA)
+    assert neighbors(smooth @ luma) > 0.2
+    assert neighbors(sharp @ luma) < neighbors(smooth @ luma)
+    assert (sharp @ luma).std() > (smooth @ luma).std()
+    chroma = smooth[..., 0] - smooth[..., 2]
+    assert neighbors(chroma) > neighbors(smooth @ luma)
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 8), (8, 16), (16, 8), (7, 3), (3, 7), (1, 5)])
+def test_resizing_keeps_straight_lines_inside(before, after):
+    x = np.arange(before, dtype=np.float32)[:, None, None]
+    found = stages.resize(x, after, 1)[:, 0, 0]
+    expected = (np.arange(after) + 0.5) * before / after - 0.5
+    border = int(np.ceil(max(1, after / before)))
+    assert found[border:-border] == pytest.approx(expected[border:-border], abs=1e-5)
+    assert (found >= 0).all()
+    assert (found <= before - 1).all()
+
+
+# The whole
+
+
+def test_raw_and_back():
+    x = picture()
+    for shot in shots(50):
+        raw = to_raw(x, shot)
+        assert np.abs(develop(raw, shot) - x).max() < 3e-6
+        assert raw.min() > -0.02  # colors that a camera cannot see so pure
+        assert raw.max() < 1.01
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_shot_without_noise_gives_the_clean_picture(channels):
+    clean = picture(channels=channels)
+    assert np.array_equal(take(clean, Shot(), random_source()), clean)
+    for shot in shots(20):
+        # The least noise there can be sends the picture through every stage.
+        quiet = dataclasses.replace(shot, gain=0.0, readout=1e-12, quality=None)
+        assert np.abs(take(clean, quiet, random_source()) - clean).max() < 1e-5
+
+
+def test_the_clean_picture_is_not_moved():
+    """Over many shots the noise averages out around the picture, not beside it."""
+    y, x = np.mgrid[:24, :24]
+    clean = np.repeat((0.3 + 0.4 * ((x // 4 + y // 4) % 2))[..., None], 3, axis=2)
+    clean = clean.astype(np.float32)
+    rng = random_source()
+    drawn = [dataclasses.replace(shot, gain=0.001, quality=None) for shot in shots(300)]
+    mean = np.mean([take(clean, shot, rng) for shot in drawn], axis=0)
+    assert np.abs(mean - clean).max() < 0.03
+    assert np.abs((mean - clean).mean(axis=(0, 1))).max() < 0.01
+
+
+@pytest.mark.parametrize("value", [0.1, 0.4, 0.8])
+def test_noise_has_little_offset(value):
+    offsets = [255 * noise_of(shot, value, side=40).mean() for shot in shots(100)]
+    assert abs(np.median(offsets)) < 1.5
+
+
+def test_levels_are_those_of_photographs():
+    levels = [255 * noise_of(shot, side=40).std() for shot in shots(300)]
+    low, middle, high = np.percentile(levels, [5, 50, 95])
+    assert 1 < low < 4
+    assert 5 < middle < 15
+    assert 20 < high < 55
+
+
+def test_noise_is_alike_between_neighbors():
+    shot = Shot(gain=0.002, red=2, blue=1.7)
+    noise = noise_of(shot)
+    assert all(neighbors(noise[..., c]) > 0.25 for c in range(3))
+
+
+def test_red_and_blue_are_noisier_by_their_gains():
+    noise = noise_of(Shot(readout=0.01, red=2, blue=1.5, correction=0), value=0.5)
+    red, green, blue = noise.std(axis=(0, 1))
+    assert red / blue == pytest.approx(2 / 1.5, rel=0.05)
+    assert blue > green
+
+
+def test_noise_depends_on_the_light():
+    dark, light = (noise_of(Shot(gain=0.002), value).std() for value in (0.3, 0.9))
+    # Photon noise grows with the root of the light, but gamma presses light parts together.
+    assert dark > light
+    slope = [(1 / 2.4) * 1.055 * stages.linear_from_srgb(np.float32(v)) ** (1 / 2.4 - 0.5)
+             for v in (0.3, 0.9)]  # fmt: skip
+    assert dark / light == pytest.approx(slope[0] / slope[1], rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7, 1.6])
+def test_resized_noise_is_finer_or_coarser(scale):
+    shot = Shot(gain=0.002, scale=scale)
+    plain = noise_of(dataclasses.replace(shot, scale=1))
+    noise = noise_of(shot)
+    assert noise.shape == plain.shape
+    assert (neighbors(noise) > neighbors(plain)) == (scale > 1)
+    assert noise.std() < plain.std()
+
+
+def test_jpeg_is_the_last_stage():
+    clean = picture()
+    noisy = take(clean, Shot(gain=0.002, quality=80), random_source())
+    levels = noisy * 255
+    assert levels == pytest.approx(np.rint(levels), abs=1e-4)
+    assert psnr(clean, noisy) > 15
+
+
+def test_shares():
+    drawn = [draw_shot(rng) for rng in [random_source(5)] for _ in range(5000)]
+    untouched = sum(shot == Shot() for shot in drawn) / len(drawn)
+    white = [s.sigma_255 for s in drawn if s.sigma_255]
+    assert untouched == pytest.approx(0.05, abs=0.01)
+    assert len(white) / len(drawn) == pytest.approx(0.25, abs=0.02)
+    assert np.mean([s < 2 for s in white]) == pytest.approx(0.2 + 0.8 * 2 / 55, abs=0.04)
+    assert max(white) > 50
+    sensors = [shot for shot in drawn if shot.has_sensor]
+    assert len(sensors) / len(drawn) == pytest.approx(0.7, abs=0.02)
+    assert np.mean([s.quality is None for s in sensors]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([s.scale == 1 for s in sensors]) == pytest.approx(0.6, abs=0.03)
+    assert np.mean([s.luma_px == s.chroma_px == 0 for s in sensors]) == pytest.approx(0.5, abs=0.03)
+    assert all(s.sigma_255 == 0 and 0.5 <= s.scale <= 2 for s in sensors)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [None, 1, 2, 3])
+def test_any_size_and_number_of_channels(size, channels):
+    clean = picture(*size)
+    clean = clean[..., 0] if channels is None else clean[..., :channels]
+    for seed in range(30):
+        noisy = Camera().add(clean, random_source(seed))
+        assert noisy.shape == clean.shape
+        assert noisy.dtype == np.float32
+        assert np.isfinite(noisy).all()
+        assert np.array_equal(noisy, Camera().add(clean, random_source(seed)))
+
+
+def test_values_out_of_range_do_no_harm():
+    clean = np.linspace(-1, 2, 300).reshape(10, 10, 3)
+    for shot in shots(10):
+        assert np.isfinite(take(clean.astype(np.float32), shot, random_source())).all()
+
+
+def test_gray_noise_is_that_of_a_color_picture():
+    shot = Shot(gain=0.003, red=2, blue=1.7)
+    gray = np.full((150, 150, 1), 0.5, np.float32)
+    noise = grain(gray, shot, random_source())
+    expected = noise_of(shot, 0.5, side=150) @ np.float32(stages.LUMA)
+    assert noise.shape == gray.shape
+    assert np.abs(noise[..., 0] - expected).max() < 1e-6
+
+
+def test_spec_and_integers():
+    noise = parse_noise("camera")
+    assert isinstance(noise, Camera)
+    assert str(noise) == "camera"
+    image = (picture() * 255).astype(np.uint8)
+    noisy = add_noise(image, "camera", seed=3)
+    assert noisy.dtype == np.uint8
+    assert np.array_equal(noisy, add_noise(image, "camera", seed=3))
+
+
+# The twin for training
+
+
+@pytest.fixture
+def twin():
+    pytest.importorskip("torch")
+    from degrain.train import camera
+
+    return camera
+
+
+def nchw(*pictures):
+    import torch
+
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def hwc(x_nchw):
+    return x_nchw.permute(0, 2, 3, 1).numpy()
+
+
+DRAWN = shots(8, seed=2)
+PICTURES = [np.roll(picture(29, 36), 3 * i, axis=0) for i in range(len(DRAWN))]
+
+
+def test_torch_curves_and_colors(twin):
+    x = nchw(*PICTURES)
+    expected = [stages.linear_from_srgb(p) for p in PICTURES]
+    assert hwc(twin.linear_from_srgb(x)) == pytest.approx(np.stack(expected), abs=1e-6)
+    expected = [stages.srgb_from_linear(p) for p in PICTURES]
+    assert hwc(twin.srgb_from_linear(x)) == pytest.approx(np.stack(expected), abs=1e-6)
+    raw = [to_raw(p, s) for p, s in zip(PICTURES, DRAWN, strict=True)]
+    assert hwc(twin.to_raw(x, DRAWN)) == pytest.approx(np.stack(raw), abs=2e-6)
+    expected = [develop(r, s) for r, s in zip(raw, DRAWN, strict=True)]
+    assert hwc(twin.develop(nchw(*raw), DRAWN)) == pytest.approx(np.stack(expected), abs=5e-6)
+
+
+def test_torch_sensor(twin):
+    raw = [stages.mosaic(p, s.first_red) for p, s in zip(PICTURES, DRAWN, strict=True)]
+    mosaics = twin.mosaic(nchw(*PICTURES), DRAWN)
+    assert np.array_equal(mosaics[:, 0].numpy(), np.stack(raw))
+    normal = random_source().standard_normal((len(raw), *raw[0].shape), dtype=np.float32)
+    noise = [
+        stages.sensor_noise(r, s.gain, s.readout, n)
+        for r, s, n in zip(raw, DRAWN, normal, strict=True)
+    ]
+    found = twin.sensor_noise(mosaics, DRAWN, nchw(*normal[..., None]))
+    assert found[:, 0].numpy() == pytest.approx(np.stack(noise), abs=1e-6)
+    expected = [
+        stages.demosaic(n, s.first_red, s.correction) for n, s in zip(noise, DRAWN, strict=True)
+    ]
+    assert hwc(twin.demosaic(found, DRAWN)) == pytest.approx(np.stack(expected), abs=1e-6)
+
+
+def test_torch_retouching(twin):
+    expected = [
+        stages.retouch(p, s.luma_px, s.chroma_px, s.sharpening)
+        for p, s in zip(PICTURES, DRAWN, strict=True)
+    ]
+    assert hwc(twin.retouch(nchw(*PICTURES), DRAWN)) == pytest.approx(np.stack(expected), abs=2e-6)
+
+
+def test_torch_resizing_of_several_sizes_at_once(twin):
+    sizes = [s.sensor_size(29, 36) for s in DRAWN]
+    assert len(set(sizes)) > 2
+    found = hwc(twin.resize(nchw(*PICTURES), [(29, 36)] * len(sizes), sizes))
+    back = hwc(twin.resize(nchw(*found), sizes, [(29, 36)] * len(sizes)))
+    for i, (height, width) in enumerate(sizes):
+        small = stages.resize(PICTURES[i], height, width)
+        assert found[i, :height, :width] == pytest.approx(small, abs=2e-6)
+        assert (found[i, height:] == found[i, height - 1]).all()
+        assert back[i] == pytest.approx(stages.resize(small, 29, 36), abs=2e-6)
+
+
+def test_torch_noise_is_the_same(twin):
+    normal = random_source().standard_normal((len(PICTURES), 29, 36), dtype=np.float32)
+    expected = [developed_noise(p, s, n) for p, s, n in zip(PICTURES, DRAWN, normal, strict=True)]
+    found = twin.developed_noise(nchw(*PICTURES), DRAWN, nchw(*normal[..., None]))
+    assert expected[0].shape == (29 - 2 * MARGIN, 36 - 2 * MARGIN, 3)
+    assert hwc(found) == pytest.approx(np.stack(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_torch_without_noise_gives_the_clean_picture(twin, channels):
+    clean = nchw(*(p[..., :channels] for p in PICTURES))
+    assert np.array_equal(twin.take_shots(clean, [Shot()] * len(clean), None), clean)
+    quiet = [dataclasses.replace(s, gain=0.0, readout=1e-12, quality=None) for s in DRAWN]
+    assert np.abs((twin.take_shots(clean, quiet, None) - clean).numpy()).max() < 1e-5
+
+
+def test_torch_has_the_statistics_of_numpy(twin):
+    import torch
+
+    gray = np.full((96, 96, 3), 0.3, np.float32)
+    drawn = [dataclasses.replace(s, quality=None) for s in shots(12, seed=4)]
+    generator = torch.Generator().manual_seed(0)
+    found = hwc(twin.take_shots(nchw(*[gray] * 12), drawn, generator)) - gray
+    for noise, shot in zip(found, drawn, strict=True):
+        expected = take(gray, shot, random_source()) - gray
+        assert noise.std() == pytest.approx(expected.std(), rel=0.06)
+        assert neighbors(noise[..., 1]) == pytest.approx(neighbors(expected[..., 1]), abs=0.06)
+
+
+def test_torch_leaves_untouched_what_is_drawn_so(twin):
+    import torch
+
+    clean = torch.full((400, 3, 8, 8), 0.5)
+    noisy = twin.take(clean, Camera(), torch.Generator().manual_seed(0))
+    same = (noisy == clean).all(dim=(1, 2, 3))
+    assert same.float().mean() == pytest.approx(0.05, abs=0.03)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_torch_takes_any_size(twin, size, channels):
+    import torch
+
+    clean = nchw(*[picture(*size)[..., :channels]] * 24)
+    noisy = twin.take(clean, Camera(), torch.Generator().manual_seed(1))
+    assert noisy.shape == clean.shape
+    assert noisy.isfinite().all()
+    assert torch.equal(noisy, twin.take(clean, Camera(), torch.Generator().manual_seed(1)))
+    assert not torch.equal(noisy, twin.take(clean, Camera(), torch.Generator().manual_seed(2)))
