@@ -186,11 +186,12 @@ def mean_field(sigma_255: float = 25.0, *, tied: bool = True, direct_input: bool
         gray="average",
         noise=noise,
         validation_noise=(noise,),
-        optimizer="adamw",
-        lr=1e-2,
-        warmup_steps=50,
+        optimizer="soap",
+        lr=0.006,
+        warmup_steps=100,
         batch=4,
         crop=48,
+        fast=True,
     )
 
 
