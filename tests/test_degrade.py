@@ -79,3 +79,17 @@ def test_unknown_noise_is_refused():
 
     with pytest.raises(TrainingError, match="--pairs"):
         function(torch.zeros(1, 1, 4, 4), object())
+
+
+def test_levels_of_a_batch_are_spread_over_the_range() -> None:
+    """One crop in each quarter of the range, in any order; each uniform over many batches."""
+    flat = torch.full((4, 1, 64, 64), 0.5)
+    found = []
+    for seed in range(200):
+        noisy = degrade(flat, "gaussian:0-100", seed)
+        levels = 255 * (noisy - flat).std((1, 2, 3))
+        assert (levels.sort().values - torch.tensor([12.5, 37.5, 62.5, 87.5])).abs().max() < 16
+        found.append(levels)
+    first = torch.stack(found)[:, 0]
+    assert 44 < first.mean() < 56
+    assert 25 < first.std() < 33

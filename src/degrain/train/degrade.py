@@ -56,12 +56,18 @@ def degrade(
 
 
 def _draw(interval: Interval, clean: torch.Tensor, generator: Maybe) -> torch.Tensor:
-    """One value per picture, N×1×1×1; a fixed number costs no random draw."""
-    shape = (clean.shape[0], 1, 1, 1)
+    """One value per picture, N×1×1×1; a fixed number costs no random draw.
+
+    Each is uniform over the range, but together they are spread over it, one in each N-th part
+    (stratified): no batch is all noisy or all clean, which steadies the steps.
+    """
+    count = clean.shape[0]
+    shape = (count, 1, 1, 1)
     if interval.low == interval.high:
         return clean.new_full(shape, interval.low)
-    share = torch.rand(shape, generator=generator, device=clean.device, dtype=clean.dtype)
-    return interval.low + (interval.high - interval.low) * share
+    part = torch.randperm(count, generator=generator, device=clean.device).to(clean.dtype)
+    place = torch.rand(shape, generator=generator, device=clean.device, dtype=clean.dtype)
+    return interval.low + (interval.high - interval.low) * (part.view(shape) + place) / count
 
 
 def _randn(clean: torch.Tensor, generator: Maybe) -> torch.Tensor:
