@@ -20,12 +20,18 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PUBLISHED = ROOT / "src" / "degrain" / "bench" / "published.toml"
 SPECS = ("gaussian:15", "gaussian:25", "gaussian:50", "gaussian:75")
+JAIN_SEUNG = {
+    "CN1 (40 training pictures), a net for each σ": "jain-seung-cn1-{sigma}",
+    "CN2 (100 training pictures), a net for each σ": "jain-seung-cn2-{sigma}",
+    "CNBlind, one net, never told σ": "jain-seung-cnblind",
+    "BM3D (told σ), measured": "bm3d",
+}
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
 
 
 def main() -> None:
     """Write the page."""
-    tables = {"quality": quality(), "speed": speed()}
+    tables = {"quality": quality(), "speed": speed(), "papers": papers()}
     page = ROOT / "README.md"
     text, count = PLACE.subn(
         lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}",
@@ -55,6 +61,20 @@ def measured(kind: str) -> dict[str, float]:
     (comparison,) = read_comparisons(RESULTS / f"bsd68-{kind}.jsonl")
     (ours,) = (who for who in comparison.competitors if who[0] == f"degrain-{kind}")
     return {spec: fmean(comparison.psnr(ours, spec).values()) for spec in comparison.specs}
+
+
+def papers() -> str:
+    """Mean PSNR of Jain & Seung's networks on the Berkeley hundred, beside BM3D of the same run."""
+    (comparison,) = read_comparisons(RESULTS / "jain-seung")
+    lines = ["| Berkeley 100 | σ 25 | σ 50 | σ 100 |", "|---|---|---|---|"]
+    for label, name in JAIN_SEUNG.items():
+        cells = []
+        for sigma in (25, 50, 100):
+            (who,) = (c for c in comparison.competitors if c[0] == name.format(sigma=sigma))
+            mean = fmean(comparison.psnr(who, f"gaussian:{sigma}").values())
+            cells.append(f"{mean:.2f}")
+        lines.append(row([label, *cells]))
+    return "\n".join(lines)
 
 
 def published(method: str, pictures: str) -> dict[str, float]:
