@@ -37,6 +37,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[UNet, 
     return result
 
 
+def test_the_file_does_not_tell_where_its_code_came_from(exported) -> None:
+    _, path, _ = exported[1]
+    assert b".py" not in path.read_bytes()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 7, 3), (1, 1, 50), (3, 32, 48), (1, 61, 45)])
 def test_torch_equals_onnx(exported, channels: int, shape: tuple[int, int, int]) -> None:

@@ -125,6 +125,7 @@ def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
             )
         assert program is not None
         program.save(str(partial))
+        _drop_traces(partial)
         _require_state_dict_names(net, partial)
         partial.replace(output)
     except OSError as error:
@@ -192,6 +193,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         item.name: torch.from_numpy(numpy_helper.to_array(item).copy())
         for item in graph.initializer
     }
+
+
+def _drop_traces(path: Path) -> None:
+    """Take out where in the code each node came from; small nets would double by it."""
+    import onnx
+
+    model = onnx.load(str(path))
+    del model.graph.value_info[:]
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    onnx.save(model, str(path))
 
 
 def _require_state_dict_names(net: nn.Module, path: Path) -> None:
