@@ -283,3 +283,18 @@ def test_contradictions_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="another architecture"):
         train("tiny-gray", data=[data], run=tmp_path / "unet", quiet=True, device="cpu", steps=1,
               crop=16, start=str(tmp_path / "run"))  # fmt: skip
+
+
+def test_time_left_starts_anew_with_each_net(tmp_path, monkeypatch, capsys) -> None:
+    from types import SimpleNamespace
+
+    from degrain.train import watch
+
+    now = [0.0]
+    monkeypatch.setattr(watch.time, "perf_counter", lambda: now[0])
+    seen = watch.Watch(tmp_path)
+    for seconds, share in ((0, 0.1), (80, 0.9), (100, 0.1), (110, 0.2)):
+        now[0] = seconds
+        seen.step(SimpleNamespace(step=1000, pixels=0), 0.1, share)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(", ")[2] for line in lines] == ["0:00:10 left", "0:01:20 left"]

@@ -249,8 +249,9 @@ def draw_batch(
 
 @torch.no_grad()
 def update_average(state: State, decay: float) -> None:
-    """Move the averaged weights towards the current ones; faster while training is young."""
-    keep = min(decay, (1 + state.step) / (10 + state.step))
+    """Move the averaged weights towards the current ones; faster while this net is young."""
+    steps = state.step - state.first_step
+    keep = min(decay, (1 + steps) / (10 + steps))
     pairs = zip(state.average.parameters(), state.net.parameters(), strict=True)
     for average, current in pairs:
         average.lerp_(current, 1 - keep)

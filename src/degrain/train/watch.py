@@ -89,6 +89,7 @@ class Watch:
     active: bool = True
     started: float = field(default_factory=time.perf_counter)
     started_share: float = -1.0
+    last_share: float = -1.0
     latest: dict[str, float] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     tensorboard: Any = None
@@ -105,7 +106,9 @@ class Watch:
         """Refresh the live line."""
         if self.quiet or not self.active:
             return
-        if self.started_share < 0:
+        # The share falls where a net is grown by a layer, which gets a budget of its own.
+        begins, self.last_share = share <= self.last_share or self.last_share < 0, share
+        if begins:
             self.started, self.started_share = time.perf_counter(), share
             return
         elapsed = time.perf_counter() - self.started
