@@ -293,8 +293,8 @@ def test_time_left_starts_anew_with_each_net(tmp_path, monkeypatch, capsys) -> N
     now = [0.0]
     monkeypatch.setattr(watch.time, "perf_counter", lambda: now[0])
     seen = watch.Watch(tmp_path)
-    for seconds, share in ((0, 0.1), (80, 0.9), (100, 0.1), (110, 0.2)):
+    for seconds, share in ((0, 0.25), (80, 0.75), (100, 0.25), (110, 0.5)):
         now[0] = seconds
         seen.step(SimpleNamespace(step=1000, pixels=0), 0.1, share)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.rpartition(", ")[2] for line in lines] == ["0:00:10 left", "0:01:20 left"]
+    assert [line.rpartition(", ")[2] for line in lines] == ["0:00:40 left", "0:00:20 left"]
