@@ -2,7 +2,7 @@
 
     python benchmarks/finish_card.py CARD.toml RESULTS.jsonl [--set NAME] [--training-data TEXT]
 
-The rows must be those of the model file that the card speaks for.
+The rows must be those of the model file that the card speaks for, under the card's name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def main() -> None:
     rules = set()
     for line in options.results.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        if row["version"] == card.sha256[:12] and row["status"] == "ok":
+        same = (row["method"], row["version"]) == (card.name, card.sha256[:12])
+        if same and row["status"] == "ok":
             psnr[row["noise"]].append(row["psnr"])
             rules.add(row["rules"])
     if len(rules) != 1:
