@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--set", default="BSD68", help="name of the pictures")
     parser.add_argument("--training-data", help="replaces what the card says")
     parser.add_argument("--recipe", help="replaces what the card says")
+    parser.add_argument("--summary", help="replaces what the card says")
     options = parser.parse_args()
 
     card = read_card(options.card)
@@ -41,7 +42,11 @@ def main() -> None:
         sys.exit(f"{options.results} has rows of this model by {len(rules)} sets of rules, not 1")
     measured = {spec: round(fmean(values), 2) for spec, values in psnr.items()}
     quality = {**card.quality, f"{options.set}: {rules.pop()}": measured}
-    changes = {"training_data": options.training_data, "recipe": options.recipe}
+    changes = {
+        "training_data": options.training_data,
+        "recipe": options.recipe,
+        "summary": options.summary,
+    }
     given = {name: value for name, value in changes.items() if value is not None}
     write_card(replace(card, quality=quality, **given), options.card)
     print(measured)
