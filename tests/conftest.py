@@ -124,6 +124,7 @@ def tiny_zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo")
     save_model(folder / "degrain-gray", 1, 4)
     save_model(folder / "degrain-color", 3, 4)
+    save_model(folder / "degrain-photo", 3, 4)
     save_model(folder / "plain-gray", 1, 1)
     return folder
 

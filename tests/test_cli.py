@@ -57,6 +57,7 @@ def zoo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
     save_model(folder, 1, "degrain-gray")
     save_model(folder, 3, "degrain-color")
+    save_model(folder, 3, "degrain-photo")
     return folder
 
 
@@ -184,7 +185,7 @@ def test_denoise_writes_beside_the_input_and_says_one_line(tmp_path):
     done = run("denoise", "photo.png", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr == b""
-    line = r"photo\.png -> \S*photo\.denoised\.png: degrain-color, noise [\d.]+, [\d.]+ s\n"
+    line = r"photo\.png -> \S*photo\.denoised\.png: degrain-photo, noise [\d.]+, [\d.]+ s\n"
     assert re.fullmatch(line, done.stdout.decode())
     assert picture.read_bytes() == before
     assert spread(tmp_path / "photo.denoised.png") < spread(picture) / 2
@@ -270,7 +271,7 @@ def test_json_tells_all(tmp_path, capsys):
     }
     row = rows["a.png"]
     assert Path(row["target"]) == tmp_path / "out" / "a.png"
-    assert row["model"] == "degrain-color"
+    assert row["model"] == "degrain-photo"
     assert 10 < row["noise_sigma_255"] < 40
     assert row["seconds"] > 0
     assert row["megapixels"] == pytest.approx(24 * 32 / 1e6)
@@ -397,7 +398,7 @@ def _classifier() -> bytes:
 
 
 def test_a_damaged_installed_model_ends_with_2(tmp_path, capsys, monkeypatch):
-    model = save_model(tmp_path / "models", 3, "degrain-color")
+    model = save_model(tmp_path / "models", 3, "degrain-photo")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     monkeypatch.setenv("DEGRAIN_MODELS", str(tmp_path / "models"))
     picture = save(tmp_path / "a.png")
@@ -437,7 +438,7 @@ def test_pipe_from_end_to_end(tmp_path):
     done = run("denoise", "-", stdin=picture.read_bytes())
     assert done.returncode == 0
     assert done.stdout.startswith(b"\x89PNG")
-    assert b"degrain-color" in done.stderr
+    assert b"degrain-photo" in done.stderr
     (tmp_path / "b.png").write_bytes(done.stdout)
     assert spread(tmp_path / "b.png") < spread(picture) / 2
 
@@ -626,7 +627,7 @@ def test_bench_and_its_report(tmp_path, capsys):
     words = ["bench", "color", "--data", str(tmp_path / "data"), "-o", results]
     assert main([*words, "--noise", "gaussian:25", "--method", "noisy", "auto"]) == 0
     first = _out(capsys)
-    assert "degrain-color" in first
+    assert "degrain-photo" in first
     assert main(["bench", "report", results]) == 0
     assert _out(capsys) == first
     assert main(["bench", "gay", "--data", str(tmp_path / "data"), "-o", results]) == 2
