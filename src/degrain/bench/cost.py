@@ -107,7 +107,7 @@ def _onnx_file(method: str) -> Path:
     return load_model(name).path
 
 
-def count_macs(path: Path, side_px: int = 128) -> float:
+def count_macs(path: Path, side_px: int = 256) -> float:
     """Multiply-accumulates per pixel in the convolutions and matrix products of an ONNX graph.
 
     The graph runs once on a square picture with all intermediate sizes looked at, so that
