@@ -31,7 +31,7 @@ PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re
 
 def main() -> None:
     """Write the page."""
-    tables = {"quality": quality(), "speed": speed(), "papers": papers()}
+    tables = {"quality": quality(), "real": real(), "speed": speed(), "papers": papers()}
     page = ROOT / "README.md"
     text, count = PLACE.subn(
         lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}",
@@ -51,16 +51,28 @@ def quality() -> str:
         line("BM3D (told σ), published", published("BM3D", "BSD68")),
         line("DnCNN-B (blind), published", published("DnCNN-B", "BSD68")),
         line("`degrain-color`, measured", measured("color")),
+        line("`degrain-photo`, measured", measured("color", "degrain-photo")),
         line("CBM3D (told σ), published", published("CBM3D", "CBSD68")),
     ]
     return "\n".join(lines)
 
 
-def measured(kind: str) -> dict[str, float]:
-    """Means of the net `degrain-KIND` by noise spec."""
+def measured(kind: str, model: str = "") -> dict[str, float]:
+    """Means of a net of ours, by default `degrain-KIND`, by noise spec."""
     (comparison,) = read_comparisons(RESULTS / f"bsd68-{kind}.jsonl")
-    (ours,) = (who for who in comparison.competitors if who[0] == f"degrain-{kind}")
+    (ours,) = (c for c in comparison.competitors if c[0] == (model or f"degrain-{kind}"))
     return {spec: fmean(comparison.psnr(ours, spec).values()) for spec in comparison.specs}
+
+
+def real() -> str:
+    """Mean PSNR on real noisy photographs."""
+    (comparison,) = read_comparisons(RESULTS / "nam-real.jsonl")
+    lines = ["| 25 real noisy photographs | PSNR |", "|---|---|"]
+    for who in comparison.competitors:
+        label = "noisy" if who[0] == "noisy" else f"`{who[0]}`"
+        mean = fmean(comparison.psnr(who, comparison.specs[0]).values())
+        lines.append(row([label, f"{mean:.2f} dB"]))
+    return "\n".join(lines)
 
 
 def papers() -> str:
