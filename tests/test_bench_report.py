@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from degrain.bench import cost
-from degrain.bench.datasets import DATA_SETS
+from degrain.bench.datasets import DATA_SETS, title_of
 from degrain.bench.report import report, report_csv
 from degrain.bench.rows import KEY
 from degrain.bench.tables import published_for, read_comparisons
 from degrain.cli import main
-from degrain.errors import ModelError
+from degrain.errors import ModelError, UsageError
 
 LEVELS = {"good": 30.0, "fair": 29.0}
 
@@ -105,6 +105,31 @@ def test_csv_holds_the_same_means(tmp_path):
     assert float(lines[1]["psnr_standard_error"]) == pytest.approx(np.std([0, 1, 2, 3], ddof=1) / 2)
     assert lines[1]["pictures"] == "4"
     assert lines[1]["peak_mb"] == ""
+
+
+def test_a_part_of_the_pictures_is_a_comparison_of_its_own(tmp_path):
+    rows = make_rows()
+    chosen = sorted({Path(row["picture"]).stem for row in rows})[:2]
+    ids = tmp_path / "some.txt"
+    ids.write_text("# two of them\n" + "\n".join(chosen) + "\n", encoding="utf-8")
+    file = write_rows(tmp_path, rows)
+    (whole,), (part,) = read_comparisons(file), read_comparisons(file, ids)
+    assert {Path(row["picture"]).stem for row in part.rows} == set(chosen)
+    assert len(part.rows) < len(whole.rows)
+    assert part.rules == f"{whole.rules}; of these the 2 in the list some.txt"
+    assert "of these the 2 in the list" in report(file, ids=ids)
+    ids.write_text("nobody\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="None of the pictures"):
+        read_comparisons(file, ids)
+
+
+def test_bsd68_is_known_as_a_part_of_the_berkeley_100():
+    (data,) = DATA_SETS["berkeley100"].hashes
+    ((whole, part),) = DATA_SETS["bsd68"].parts
+    assert whole == data
+    assert title_of(data, gray=True) == "Berkeley 100"
+    assert title_of(data, gray=True, part=part) == "BSD68"
+    assert title_of(data, gray=True, part="another") is None
 
 
 def test_rows_of_the_project_stay_readable():

@@ -78,6 +78,8 @@ class BenchReport:
     """The means as CSV."""
     against: Annotated[str | None, arg(metavar="METHOD")] = None
     """The method that the others are compared with, picture by picture; the best when not given."""
+    ids: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Text file that lists the pictures to look at, one name a line; all when not given."""
 
     def run(self) -> int:
         """See the class."""

@@ -27,14 +27,15 @@ def bench_report(options: BenchReport) -> int:
     """Print the tables and write the files asked for; the body of `degrain bench report`."""
     from degrain.bench.report import report, report_csv
 
-    text = report(options.results, against=options.against)
+    text = report(options.results, against=options.against, ids=options.ids)
     if options.csv is not None:
-        _write(options.csv, report_csv(options.results))
+        _write(options.csv, report_csv(options.results, options.ids))
     if options.html is not None:
         try:
             from degrain.bench.page import page
 
-            _write(options.html, page(options.results, against=options.against))
+            text_of_page = page(options.results, against=options.against, ids=options.ids)
+            _write(options.html, text_of_page)
         except ModuleNotFoundError as error:
             msg = (
                 f'The page needs {error.name}, which is not installed; pip install "degrain[bench]"'

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class DataSet:
         folders: ends of paths where it is found, as regular expressions without regard to case.
         ids: the same for a text file that lists the pictures, where they are a part of a folder.
         hashes: `Suite.data` of known copies.
+        parts: the same set as a part of a larger one: `Suite.data` of that, `list_hash` of this.
     """
 
     gray: str
@@ -31,12 +33,18 @@ class DataSet:
     folders: tuple[str, ...]
     ids: str = ""
     hashes: frozenset[str] = frozenset()
+    parts: frozenset[tuple[str, str]] = frozenset()
 
 
 _BERKELEY = (r"bsds?500/(?:.*/)?val", r"bsds?300/(?:.*/)?test")
 DATA_SETS: Mapping[str, DataSet] = {
     "bsd68": DataSet(
-        "BSD68", "CBSD68", _BERKELEY, r".*bsd68.*\.txt", hashes=frozenset({"21b5f2b60c6f"})
+        "BSD68",
+        "CBSD68",
+        _BERKELEY,
+        r".*bsd68.*\.txt",
+        hashes=frozenset({"21b5f2b60c6f"}),
+        parts=frozenset({("cdb47597e5a1", "c22f4cb74250")}),
     ),
     "berkeley100": DataSet(
         "Berkeley 100", "Color Berkeley 100", _BERKELEY, hashes=frozenset({"cdb47597e5a1"})
@@ -77,12 +85,27 @@ def find_data_set(name: str, data: Path) -> tuple[Path, Path | None]:
     return folder, ids
 
 
-def title_of(data: str, *, gray: bool) -> str | None:
-    """What papers call the pictures with this hash; None for unknown ones."""
-    found = next((d for d in DATA_SETS.values() if data in d.hashes), None)
+def list_hash(ids: Iterable[str]) -> str:
+    """First 12 hex digits of the SHA-256 over the names of some pictures, without suffixes."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:12]
+
+
+def title_of(data: str, *, gray: bool, part: str = "") -> str | None:
+    """What papers call the pictures with this hash; None for unknown ones.
+
+    Args:
+        data: `Suite.data`.
+        gray: are they judged in gray?
+        part: `list_hash` of those looked at, if not all.
+    """
+    found = next((known for known in DATA_SETS.values() if _same(known, data, part)), None)
     if found is None:
         return None
     return found.gray if gray else found.color
+
+
+def _same(known: DataSet, data: str, part: str) -> bool:
+    return (data, part) in known.parts if part else data in known.hashes
 
 
 def _folders(data: Path) -> Iterator[Path]:

@@ -53,17 +53,18 @@ their own. ± is the standard error of the mean over pictures.</p>
 """
 
 
-def page(results: Path, *, against: str | None = None) -> str:
+def page(results: Path, *, against: str | None = None, ids: Path | None = None) -> str:
     """The page for a results file; crops are taken from the folder beside it.
 
     Args:
         results: what was given to `run`.
         against: the method that paired differences are taken to; None: the best.
+        ids: list of the pictures to look at; None: all that were measured.
 
     Raises:
         UsageError: there are no results.
     """
-    comparisons = read_comparisons(results)
+    comparisons = read_comparisons(results, ids)
     crops = results_file(results).with_suffix(".crops")
     parts = [HEAD.replace("{style}", STYLE), _contents(comparisons)]
     for number, comparison in enumerate(comparisons):

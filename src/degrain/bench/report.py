@@ -27,12 +27,13 @@ COLUMNS = (
 )
 
 
-def report(results: Path, *, against: str | None = None) -> str:
+def report(results: Path, *, against: str | None = None, ids: Path | None = None) -> str:
     """Mean PSNR and SSIM per method and noise, one table for each set of rules.
 
     Args:
         results: what was given to `run`.
         against: the method that paired differences are taken to; None: the best.
+        ids: list of the pictures to look at; None: all that were measured.
 
     Returns:
         Markdown. Rows measured by different rules never share a table.
@@ -40,7 +41,7 @@ def report(results: Path, *, against: str | None = None) -> str:
     Raises:
         UsageError: there are no results.
     """
-    comparisons = read_comparisons(results)
+    comparisons = read_comparisons(results, ids)
     parts = []
     for comparison in comparisons:
         parts.append(_measured(comparison))
@@ -54,12 +55,12 @@ def report(results: Path, *, against: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def report_csv(results: Path) -> str:
+def report_csv(results: Path, ids: Path | None = None) -> str:
     """The means as CSV, one line per set of rules, method and noise."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for comparison in read_comparisons(results):
+    for comparison in read_comparisons(results, ids):
         for competitor in comparison.competitors:
             for spec in comparison.specs:
                 rows = comparison.good(competitor, spec)

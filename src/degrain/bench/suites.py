@@ -300,6 +300,21 @@ def data_hash(root: Path, names: Sequence[str]) -> str:
     return total.hexdigest()[:12]
 
 
+def read_ids(ids: Path) -> frozenset[str]:
+    """The pictures a text file lists: names without suffix, the first word of each line.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        lines = ids.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"The list {ids} cannot be read ({error}); give a text file with one name a line."
+        raise UsageError(msg) from error
+    words = [line.split("#")[0].split() for line in lines]
+    return frozenset(word[0] for word in words if word)
+
+
 def _names(data: Path, root: Path) -> list[str]:
     """Relative names of the pictures, sorted."""
     from degrain.files import is_picture
@@ -315,13 +330,7 @@ def _names(data: Path, root: Path) -> list[str]:
 
 def _chosen(names: Sequence[str], ids: Path) -> list[str]:
     """The names listed in a file, all of which must exist."""
-    try:
-        lines = ids.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"The list {ids} cannot be read ({error}); give a text file with one name a line."
-        raise UsageError(msg) from error
-    words = [line.split("#")[0].split() for line in lines]
-    wanted = {word[0] for word in words if word}
+    wanted = read_ids(ids)
     found = [name for name in names if Path(name).stem in wanted]
     missing = wanted - {Path(name).stem for name in found}
     if missing:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from degrain.bench.datasets import title_of
+from degrain.bench.datasets import list_hash, title_of
 from degrain.bench.paired import Difference, Mean, mean_of, paired
 from degrain.bench.rows import Row, latest_rows, results_file
+from degrain.bench.suites import read_ids
 from degrain.errors import UsageError
 
 Competitor = tuple[str, str]
@@ -27,10 +28,12 @@ class Comparison:
     Attributes:
         rules: the protocol string.
         rows: the last row of each measurement.
+        part: `list_hash` of the pictures looked at, where that is a part of those measured.
     """
 
     rules: str
     rows: tuple[Row, ...]
+    part: str = ""
 
     @property
     def gray(self) -> bool:
@@ -40,7 +43,7 @@ class Comparison:
     @property
     def title(self) -> str | None:
         """What papers call these pictures; None if they are unknown here."""
-        return title_of(str(self.rows[0].get("data")), gray=self.gray)
+        return title_of(str(self.rows[0].get("data")), gray=self.gray, part=self.part)
 
     @property
     def specs(self) -> list[str]:
@@ -105,7 +108,7 @@ class Comparison:
             return None
         shared = set.intersection(*sets)
         kept = tuple(r for r in self.rows if r["picture"] in shared and r["status"] == "ok")
-        return Comparison(self.rules, kept) if kept else None
+        return replace(self, rows=kept) if kept else None
 
     def base(self, against: str | None) -> Competitor | None:
         """Whom the others are compared with: as asked for, else the best on the common pictures."""
@@ -122,8 +125,12 @@ class Comparison:
         return paired(self.finite(first, spec), self.finite(second, spec))
 
 
-def read_comparisons(results: Path) -> list[Comparison]:
+def read_comparisons(results: Path, ids: Path | None = None) -> list[Comparison]:
     """The rows of a results file, by their rules.
+
+    Args:
+        results: what was given to `run`.
+        ids: list of the pictures to look at; None: all that were measured.
 
     Raises:
         UsageError: there are none, or the file is no results file.
@@ -135,7 +142,23 @@ def read_comparisons(results: Path) -> list[Comparison]:
     if not by_rules:
         msg = f"There are no results in {file}; run the bench first."
         raise UsageError(msg)
-    return [Comparison(rules, tuple(rows)) for rules, rows in by_rules.items()]
+    found = [Comparison(rules, tuple(rows)) for rules, rows in by_rules.items()]
+    return found if ids is None else _parts(found, ids)
+
+
+def _parts(found: Sequence[Comparison], ids: Path) -> list[Comparison]:
+    """The same, of the listed pictures only."""
+    wanted = read_ids(ids)
+    parts = []
+    for whole in found:
+        rows = tuple(row for row in whole.rows if Path(row["picture"]).stem in wanted)
+        if rows:
+            rules = f"{whole.rules}; of these the {len(wanted)} in the list {ids.name}"
+            parts.append(Comparison(rules, rows, list_hash(wanted)))
+    if not parts:
+        msg = f"None of the pictures in {ids} was measured; give the list of some that were."
+        raise UsageError(msg)
+    return parts
 
 
 def decibels(row: Row) -> float:
