@@ -43,6 +43,21 @@ def test_learns_what_correlated_inputs_hide() -> None:
     assert error(ours) < 0.1 * error(adam)
 
 
+def test_maps_that_see_the_same_can_share_a_basis() -> None:
+    optimizers = []
+
+    def make(params: list[Tensor]) -> Soap:
+        optimizers.append(Soap(params, lr=0.02, share=True))
+        return optimizers[0]
+
+    shared = descend(make, steps=400)
+    adam = descend(lambda p: torch.optim.Adam(p, lr=0.02), steps=400)
+    assert error(shared) < 0.1 * error(adam)
+    (state,) = optimizers[0].state.values()
+    assert state["basis"].shape == (1, 8, 8)
+    assert state["squares"].shape == (3, 8)
+
+
 def test_the_first_steps_only_observe() -> None:
     assert not descend(lambda p: Soap(p, lr=0.02), steps=FIRST_BASES[0] - 1).any()
     assert descend(lambda p: Soap(p, lr=0.02), steps=FIRST_BASES[0]).any()

@@ -21,8 +21,8 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
 from degrain.train.discriminator import Discriminator, adversarial_loss, discrimination_loss
-from degrain.train.muon import Muon
 from degrain.train.regularizer import lp_penalty
+from degrain.train.soap import Soap
 from degrain.train.three_phase_recipes import ThreePhaseRecipe
 
 STAGES: Final = ("1", "2", "cold", "3")
@@ -204,9 +204,9 @@ def regularized(net: MultiScaleDampedNet) -> list[Tensor]:
 
 
 def _optimizers(players: Players, recipe: ThreePhaseRecipe, stage: str) -> list[Optimizer]:
-    """Muon and AdamW for phases 1 and 2, which the paper leaves open; Adam as stated after."""
+    """Soap and AdamW for phases 1 and 2, which the paper leaves open; Adam as stated after."""
     if stage in ("1", "2"):
-        return _split_optimizers(players.net, recipe, lp=stage == "2" and recipe.lp_weight > 0)
+        return _soap_and_adam(players.net, recipe)
     judge = players.discriminator
     assert judge is not None
     if stage == "cold":
@@ -217,21 +217,13 @@ def _optimizers(players: Players, recipe: ThreePhaseRecipe, stage: str) -> list[
     ]
 
 
-def _split_optimizers(
-    net: MultiScaleDampedNet, recipe: ThreePhaseRecipe, *, lp: bool
-) -> list[Optimizer]:
-    """Muon for the square middle of the net, AdamW for its ends, biases, and under the lp term.
-
-    Muon's orthogonal steps treat all directions alike and would undo the selection of few maps.
-    """
-    inner = [cast(nn.Conv2d, layer).weight for layer in net.damping]
-    if not lp:
-        inner += [cast(nn.Conv2d, layer).weight for layer in net.reconstruction[:-1]]
-    chosen = {id(weight) for weight in inner}
-    outer = [weight for weight in _learning(net) if id(weight) not in chosen]
-    found: list[Optimizer] = [AdamW(outer, recipe.lr_ends, weight_decay=0.0)]
-    inner = [weight for weight in inner if weight.requires_grad]
-    return [Muon(inner, recipe.lr), *found] if inner else found
+def _soap_and_adam(net: MultiScaleDampedNet, recipe: ThreePhaseRecipe) -> list[Optimizer]:
+    """Soap for the kernels, whose maps all see the same; AdamW for the biases."""
+    learning = _learning(net)
+    kernels = [weight for weight in learning if weight.dim() > 1]
+    biases = [weight for weight in learning if weight.dim() == 1]
+    soap = Soap(kernels, recipe.lr, share=True)
+    return [soap, AdamW(biases, recipe.lr_biases, soap.defaults["betas"], weight_decay=0.0)]
 
 
 def _learning(module: nn.Module) -> list[Tensor]:

@@ -1,13 +1,14 @@
 """Soap: Adam along the eigenvectors of the gradients' covariance, one basis for each map.
 
 Source: N. Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam" (2024), one-sided. It
-has one basis for a whole matrix of weights; here each output map has its own, since in a sparsely
-wired layer the maps see different maps, and a matrix of all their weights has no common columns.
+has one basis for a whole matrix of weights; here each output map has its own unless they shall
+`share` one: in a sparsely wired layer the maps see different maps, and a matrix of all their
+weights has no common columns.
 
 Made for small nets of logistic units: what the kernels of one map see are a few strongly correlated
 maps, and neighboring pixels of them, so that plain steps mostly change the mean. The trials are in
-`benchmarks/LOG.md`. Memory is two matrices of (inputs·h·w)² numbers for each map: too much for wide
-nets.
+`benchmarks/LOG.md`. Memory is two matrices of (inputs·h·w)² numbers for each map, or for the layer
+where its maps share them: wide layers must.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Soap(torch.optim.Optimizer):
         memory: decay of the covariance per observation.
         observe_every: steps between two gradients that enter the covariance.
         basis_every: steps between two computations of the eigenvectors, later on.
+        share: one basis for all output maps of a kernel, which then have to see the same inputs.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Soap(torch.optim.Optimizer):
         memory: float = 0.98,
         observe_every: int = 2,
         basis_every: int = 100,
+        share: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -49,6 +52,7 @@ class Soap(torch.optim.Optimizer):
             "memory": memory,
             "observe_every": observe_every,
             "basis_every": basis_every,
+            "share": share,
         }
         super().__init__(params, defaults)
 
@@ -67,7 +71,7 @@ class Soap(torch.optim.Optimizer):
         rows = param.grad.flatten(1).contiguous()
         state = self.state[param]
         if not state:
-            _begin(state, rows)
+            _begin(state, rows, 1 if group["share"] else len(rows))
         state["step"] += 1
         step, (first, second) = state["step"], group["betas"]
         if step <= FIRST_BASES[0] or step % group["observe_every"] == 0:
@@ -83,34 +87,43 @@ class Soap(torch.optim.Optimizer):
         # A fresh basis takes directions for still that it has not observed: without a bound the
         # first gradient along one of them throws the net off.
         moves = (mean / size).clamp(-1, 1)
-        update = torch.bmm(state["basis"], moves[:, :, None])[:, :, 0]
+        update = _into(moves, state["basis"].mT)
         param.sub_(update.view_as(param), alpha=group["lr"])
 
 
-def _begin(state: dict[str, Any], rows: Tensor) -> None:
-    maps, weights = rows.shape
+def _begin(state: dict[str, Any], rows: Tensor, bases: int) -> None:
+    weights = rows.shape[1]
     state["step"] = 0
     state["mean"] = torch.zeros_like(rows)
     state["squares"] = torch.zeros_like(rows)
-    state["covariance"] = rows.new_zeros(maps, weights, weights)
+    state["covariance"] = rows.new_zeros(bases, weights, weights)
     state["observed"] = 0.0
-    state["basis"] = torch.eye(weights, dtype=rows.dtype, device=rows.device).repeat(maps, 1, 1)
+    state["basis"] = torch.eye(weights, dtype=rows.dtype, device=rows.device).repeat(bases, 1, 1)
 
 
 def _observe(state: dict[str, Any], rows: Tensor, memory: float) -> None:
     """Let a gradient into the covariance; `observed` is the weight of all so far."""
-    outer = torch.bmm(rows[:, :, None], rows[:, None, :])
-    state["covariance"].lerp_(outer, 1 - memory)
+    grouped = rows.view(len(state["covariance"]), -1, rows.shape[1])
+    state["covariance"].lerp_(grouped.mT @ grouped, 1 - memory)
     state["observed"] = memory * state["observed"] + 1 - memory
 
 
 def _turn(state: dict[str, Any], weight: float) -> None:
-    """Compute the basis anew; the squares along it are read off the covariance."""
-    covariance = state["covariance"] / state["observed"]
-    values, state["basis"] = torch.linalg.eigh(covariance)
-    state["squares"] = values.clamp_min(0) * weight
+    """Compute the basis anew.
+
+    The squares along it are read off the covariance; where maps share that, each has its own sum of
+    squares, and they begin to spread alike.
+    """
+    values, state["basis"] = torch.linalg.eigh(state["covariance"] / state["observed"])
+    squares = values.clamp_min(0) * weight
+    if len(squares) < len(state["squares"]):
+        own = state["squares"].sum(1, keepdim=True)
+        squares = own * squares / squares.sum().clamp_min(1e-30)
+    state["squares"] = squares
 
 
 def _into(rows: Tensor, basis: Tensor) -> Tensor:
-    """Each row in its own basis, whose vectors are columns."""
+    """Each row in its own basis, or all in one; the vectors of a basis are its columns."""
+    if len(basis) == 1:
+        return rows @ basis[0]
     return torch.bmm(rows[:, None, :], basis)[:, 0]

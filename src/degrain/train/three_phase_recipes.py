@@ -31,7 +31,7 @@ class ThreePhaseRecipe:
         freeze: phase 2 leaves the features alone (paper: yes).
         lp_power: p of the regularizer (paper: 0.1).
         lp_weight: of the regularizer; 0 leaves it out.
-        lr, lr_ends: step lengths of Muon and AdamW in phases 1 and 2.
+        lr, lr_biases: step lengths in phases 1 and 2, of Soap for kernels and AdamW for biases.
         warmup_steps: steps over which these rise; they then fall linearly to zero.
         ema, ema_adversarial: decay per step of the averaged weights; phases 1 and 2, phase 3.
         discriminator: `vgg` (paper) or `scratch`.
@@ -55,14 +55,14 @@ class ThreePhaseRecipe:
     noise: str = "gaussian:0-55"
     gray: str = "luma"
     crop: int = 64
-    batch: int = 8
+    batch: int = 2
     dropout: float = 0.7
     freeze: bool = True
     lp_power: float = 0.1
     lp_weight: float = 1e-6
-    lr: float = 0.01
-    lr_ends: float = 1e-3
-    warmup_steps: int = 200
+    lr: float = 0.006
+    lr_biases: float = 0.005
+    warmup_steps: int = 100
     ema: float = 0.998
     ema_adversarial: float = 0.99
     discriminator: Literal["vgg", "scratch"] = "vgg"
@@ -112,7 +112,7 @@ THREE_PHASE: Final[dict[str, Callable[[], ThreePhaseRecipe]]] = {
         batch=4,
         crop=32,
         lr=0.03,
-        lr_ends=0.01,
+        lr_biases=0.01,
         warmup_steps=10,
         ema=0.98,
         discriminator="scratch",
