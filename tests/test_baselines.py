@@ -81,6 +81,12 @@ def test_small_pictures(name, shape):
     assert np.isfinite(result).all()
 
 
+def test_color_bm3d_counts_as_slow():
+    pytest.importorskip("bm3d")
+    assert open_method("bm3d", gray=False).slow
+    assert not open_method("bm3d", gray=True).slow
+
+
 def test_missing_package_is_named(monkeypatch):
     import sys
 

@@ -14,7 +14,7 @@ from degrain.bench.methods import Floats, Method, package
 
 
 def make(*, gray: bool, threads: int | None = None) -> Method:
-    """BM3D, or CBM3D for color.
+    """BM3D, or CBM3D for color, which takes a minute or two a megapixel.
 
     Raises:
         MissingPackageError: the package is missing.
@@ -29,4 +29,5 @@ def make(*, gray: bool, threads: int | None = None) -> Method:
         clean = function(noisy, sigma_psd=sigma, profile=profile)
         return np.asarray(clean, dtype=np.float32).reshape(noisy.shape)
 
-    return Method("bm3d", metadata.version("bm3d"), blind=False, denoise=denoise)
+    version = metadata.version("bm3d")
+    return Method("bm3d", version, blind=False, denoise=denoise, slow=not gray)

@@ -1,0 +1,79 @@
+"""Write docs/explanation/comparison.md from benchmarks/results/; nothing is measured here.
+
+    python benchmarks/comparison.py --ids BSD68.txt
+
+The list names the 68 pictures of BSD68 among the Berkeley 100, one a line. The commands that make
+the results stand in the page itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from degrain.bench.report import report
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "explanation" / "comparison.md"
+
+HEAD = """# The whole field on the same pixels
+
+Written by `python benchmarks/comparison.py --ids IDS` from the rows in `benchmarks/results/`;
+nothing on this page is typed. All methods got the same noisy pictures; *told* methods were told σ,
+*blind* ones were not. Published numbers stand in columns and tables of their own. The noise levels
+are those of the two papers this project implements.
+
+What comes out:
+
+- **The bench can be trusted.** The networks of other authors, run here from the authors' weights,
+  come out where they were published (columns "published").
+- **Means only compare on the same pictures.** Slow methods ran on a subset drawn by a seed (n beside
+  each mean); the second table of each set has the pictures that all share, and the differences to
+  BM3D are taken picture by picture, with 95 % bootstrap intervals.
+- **Differences of less than 0.05 dB between papers mean nothing**: noise seeds, clipping and the
+  conversion to gray move results by as much.
+
+To repeat it (`DIR/val` are the Berkeley 100, IDS a list of the 68 among them that are BSD68, `SET12`
+the twelve pictures of that name; `ffdnet_gray.onnx` and so on are networks of others, which are not
+part of degrain):
+
+```sh
+LEVELS="gaussian:10 gaussian:15 gaussian:20 gaussian:25 gaussian:50 gaussian:100"
+FAST="noisy nlm nlm-skimage wavelet tv bm3d degrain-gray jain-seung-cnblind"
+degrain bench gray --data DIR/val --noise $LEVELS -o benchmarks/results/berkeley100 --threads 1 \\
+    --method $FAST foe bls-gsm ksvd epll onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
+degrain bench gray --data DIR/val --noise gaussian:25 -o benchmarks/results/berkeley100 \\
+    --threads 1 --method wnnm                              # minutes a picture
+degrain bench gray --data SET12 --noise $LEVELS -o benchmarks/results/set12 --threads 1 \\
+    --method $FAST foe bls-gsm ksvd epll onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
+degrain bench color --data DIR/val --ids IDS --noise $LEVELS --threads 1 \\
+    -o benchmarks/results/bsd68-color.jsonl --method noisy nlm nlm-skimage wavelet tv \\
+    degrain-color degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx bm3d
+degrain bench report benchmarks/results/berkeley100 --ids IDS --html page.html  # with plots, crops
+```
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ids", type=Path, required=True, help="list of the pictures of BSD68")
+    ids = parser.parse_args().ids
+    parts = [
+        HEAD,
+        section("BSD68, gray", RESULTS / "berkeley100", ids),
+        section("CBSD68, color", RESULTS / "bsd68-color.jsonl"),
+        section("Set12, gray", RESULTS / "set12"),
+        section("Berkeley 100, gray", RESULTS / "berkeley100"),
+    ]
+    PAGE.write_text("\n".join(parts), encoding="utf-8", newline="\n")
+
+
+def section(title: str, results: Path, ids: Path | None = None) -> str:
+    """The tables of one set."""
+    return f"## {title}\n\n{report(results, against='bm3d', ids=ids)}"
+
+
+if __name__ == "__main__":
+    main()
