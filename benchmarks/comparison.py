@@ -28,15 +28,15 @@ What comes out:
 
 - **The bench can be trusted.** The networks of other authors, run here from the authors' weights,
   come out where they were published (columns "published").
-- **Means only compare on the same pictures.** Slow methods ran on a subset drawn by a seed (n beside
-  each mean); the second table of each set has the pictures that all share, and the differences to
-  BM3D are taken picture by picture, with 95 % bootstrap intervals.
+- **Means only compare on the same pictures.** Slow methods ran on a subset drawn by a seed (n
+  beside each mean); the second table of each set has the pictures that all share, and the
+  differences to BM3D are taken picture by picture, with 95 % bootstrap intervals.
 - **Differences of less than 0.05 dB between papers mean nothing**: noise seeds, clipping and the
   conversion to gray move results by as much.
 
-To repeat it (`DIR/val` are the Berkeley 100, IDS a list of the 68 among them that are BSD68, `SET12`
-the twelve pictures of that name; `ffdnet_gray.onnx` and so on are networks of others, which are not
-part of degrain):
+To repeat it (`DIR/val` are the Berkeley 100, IDS a list of the 68 among them that are BSD68,
+`SET12` the twelve pictures of that name; `ffdnet_gray.onnx` and so on are networks of others, which
+are not part of degrain):
 
 ```sh
 LEVELS="gaussian:10 gaussian:15 gaussian:20 gaussian:25 gaussian:50 gaussian:100"
