@@ -161,6 +161,9 @@ def test_the_page_is_whole(tmp_path):
     assert "<b>good</b>" not in text
     assert "R &lt;1&gt;" in text
     assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert not re.search(r"<script|<link|@import|url\((?!#)", text)
+    assert text.count('<svg role="img" aria-label="P') == 2
+    assert all(re.search(' alt="[^"]+: ', image) for image in re.findall("<img [^>]*>", text))
     assert "30.50 <small>± 0.65</small>" in text
     before = output.read_bytes()
     assert main(["bench", "report", str(tmp_path), "--html", str(output)]) == 0

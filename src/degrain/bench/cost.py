@@ -89,12 +89,52 @@ def measure_cost(
 
 def macs_per_pixel(method: str) -> float | None:
     """Multiply-accumulates per picture pixel of a method that is an ONNX network, else None."""
-    if method == "noisy" or method.partition(":")[0] in (*BASELINES, "python"):
+    if not _may_be_network(method):
         return None
     try:
         return count_macs(_onnx_file(method))
     except DegrainError:
         return None
+
+
+def macs_for_rows(method: str, version: str) -> float | None:
+    """The same for the rows of a run: from the card of the model, else counted.
+
+    Counted in a process of its own: the count keeps all intermediate maps, and what it leaves
+    behind would be part of the peak memory of every row of the run.
+
+    Args:
+        method: its name, not "auto".
+        version: what `Method.version` says; a model of another version has another card.
+    """
+    known = carded_macs(method, version)
+    if known is not None or not _may_be_network(method):
+        return known
+    try:
+        path = _onnx_file(method)
+    except DegrainError:
+        return None
+    words = [sys.executable, "-m", "degrain.bench.cost", "count", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return float(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else None
+
+
+def carded_macs(method: str, version: str) -> float | None:
+    """What the card of a shipped or installed model says, if that is the model of this version."""
+    from degrain.zoo.store import load_model
+
+    if not version or ":" in method or not _may_be_network(method):
+        return None
+    try:
+        card = load_model(method)
+    except DegrainError:
+        return None
+    same = card.sha256.startswith(version) and card.macs_per_pixel > 0
+    return float(card.macs_per_pixel) if same else None
+
+
+def _may_be_network(method: str) -> bool:
+    return method != "noisy" and method.partition(":")[0] not in (*BASELINES, "python")
 
 
 def _onnx_file(method: str) -> Path:
@@ -179,7 +219,7 @@ def _peak_of(method: str, side_px: int) -> float:
     Raises:
         PictureError: the process failed.
     """
-    words = [sys.executable, "-m", "degrain.bench.cost", method, str(side_px)]
+    words = [sys.executable, "-m", "degrain.bench.cost", "peak", method, str(side_px)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["the process was killed"]
@@ -198,4 +238,7 @@ def _in_fresh_process(method: str, side_px: int) -> None:
 
 
 if __name__ == "__main__":
-    _in_fresh_process(sys.argv[1], int(sys.argv[2]))
+    if sys.argv[1] == "count":
+        print(json.dumps(round(count_macs(Path(sys.argv[2])), 1)))
+    else:
+        _in_fresh_process(sys.argv[2], int(sys.argv[3]))

@@ -8,6 +8,7 @@ Neither depends on what any method does.
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from degrain.bench.methods import Floats
 from degrain.bench.suites import Suite
+from degrain.metrics import psnr
 
 SHOWN, SIDE, STEP = 2, 96, 16
 RULE = (
@@ -37,31 +39,52 @@ def busiest_window(clean: Floats) -> tuple[slice, slice]:
     return slice(top, top + rows), slice(left, left + columns)
 
 
-def save_crop(
-    folder: Path, suite: Suite, name: str, clean: Floats, result: Floats, label: str
+def save_windows(
+    folder: Path,
+    suite: Suite,
+    shown: tuple[str, str],
+    pair: tuple[Floats, Floats],
+    result: Floats,
+    method: str,
 ) -> dict[str, Any]:
-    """Write the crop of a result if its picture is one of those shown.
+    """Write the windows of a result and of what it came from, if its picture is one of those shown.
 
     Args:
-        folder: where crops go; made if needed.
+        folder: where the windows go; made if needed.
         suite: decides which pictures are shown.
-        name: of the picture.
-        clean: decides the window.
-        result: what is cut; clipped and rounded to 8 bits for the eye.
-        label: method, version and noise: decides the file's name.
+        shown: the picture and its noise spec.
+        pair: the clean picture, which decides the window, and the noisy one.
+        result: what the method made of it, of the same shape.
+        method: its name and version: they decide the file's name.
 
     Returns:
-        What the row says about it: nothing, or {"crop": file name}.
+        What the row says about it: nothing, or the file names `crop`, `crop_clean` and
+        `crop_noisy`, and `noisy_psnr` in dB over the whole picture.
     """
+    name, noise = shown
     if name not in suite.ranked()[:SHOWN]:
         return {}
+    clean, noisy = pair
+    window = busiest_window(clean)
+    start = f"{suite.rules}\n{name}\n"
+    level = psnr(clean, noisy)
+    return {
+        "crop": _save(folder, result[window], f"{start}{method}\n{noise}"),
+        # Of no method, so the same files for all of them.
+        "crop_clean": _save(folder, clean[window], f"{start}clean"),
+        "crop_noisy": _save(folder, noisy[window], f"{start}noisy\n{noise}"),
+        "noisy_psnr": round(level, 4) if math.isfinite(level) else None,
+    }
+
+
+def _save(folder: Path, part: Floats, label: str) -> str:
+    """Write H×W or H×W×3 as PNG, clipped and rounded to 8 bits for the eye; its file name."""
     import pyvips
 
-    window = busiest_window(clean)
-    pixels = np.rint(np.clip(result[window], 0, 1) * 255).astype(np.uint8)
-    digest = hashlib.sha256(f"{suite.rules}\n{name}\n{label}".encode()).hexdigest()[:16]
+    pixels = np.rint(np.clip(part, 0, 1) * 255).astype(np.uint8)
     folder.mkdir(parents=True, exist_ok=True)
+    file = f"{hashlib.sha256(label.encode()).hexdigest()[:16]}.png"
+    kind = "b-w" if part.ndim == 2 else "srgb"
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-    kind = "b-w" if clean.ndim == 2 else "srgb"
-    image.copy(interpretation=kind).pngsave(str(folder / f"{digest}.png"))
-    return {"crop": f"{digest}.png"}
+    image.copy(interpretation=kind).pngsave(str(folder / file))
+    return file

@@ -12,7 +12,11 @@ Row = dict[str, Any]
 KEY = ("rules", "method", "version", "picture", "noise")
 """What makes two rows the same measurement."""
 FORMAT = 2
-"""Of the rows written now: 2 added `format`, `peak_mb`, `commit` and `machine`; 1 had no number."""
+"""Of the rows written now: 2 added `format`, `peak_mb`, `commit` and `machine`; 1 had no number.
+
+`macs_per_pixel` and the fields of shown windows (see `degrain.bench.crops`) came later without a
+new number: a reader that does not know them reads all the rest as before.
+"""
 
 
 def results_file(results: Path) -> Path:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from degrain.bench.crops import save_crop
+from degrain.bench.cost import macs_for_rows
+from degrain.bench.crops import save_windows
 from degrain.bench.methods import Floats, Method, open_method
 from degrain.bench.parallel import Measure, measure_at_once
 from degrain.bench.provenance import commit, forget_peak, machine, peak_mb, versions
@@ -155,6 +156,7 @@ def run_suite(
     shots = file.with_suffix(".crops") if crops else None
     measure = partial(measure_picture, shots=shots)
     facts = {**_facts(suite, threads), "processes": processes}
+    counts = _counts(opened, tasks)
     rows = _measure(suite, tasks, measure)
     if processes > 1:
         names = {method.name: wish for wish, method in opened.items() if isinstance(wish, str)}
@@ -165,7 +167,8 @@ def run_suite(
         bar = tqdm(total=len(tasks), disable=True if quiet else None, file=sys.stderr, unit="row")
         with bar:
             for number, row in enumerate(rows, start=1):
-                stream.write(json.dumps({**facts, **row}, ensure_ascii=False) + "\n")
+                whole = {**facts, **row, "macs_per_pixel": counts[row["method"]]}
+                stream.write(json.dumps(whole, ensure_ascii=False) + "\n")
                 stream.flush()
                 if row["status"] == "failed":
                     failures += 1
@@ -195,6 +198,21 @@ def _opened(
         if isinstance(wish, Method)
         else open_method(wish, gray=suite.gray, threads=threads)
         for wish in dict.fromkeys(methods)
+    }
+
+
+def _counts(
+    opened: Mapping[str | Method, Method], tasks: Sequence[Task]
+) -> dict[str, float | None]:
+    """Multiply-accumulates per pixel by method name, of those with something left to do."""
+    wanted = {task.method.name for task in tasks}
+    # By the wish: a model file is known by its path, but its method bears the name in its card.
+    return {
+        method.name: macs_for_rows(
+            wish if isinstance(wish, str) and wish != "auto" else method.name, method.version
+        )
+        for wish, method in opened.items()
+        if method.name in wanted
     }
 
 
@@ -260,8 +278,8 @@ def measure_picture(
             judged = _judge(method, noise, *noisy)
             result = judged.pop("result")
             if shots is not None:
-                label = f"{method.name}\n{method.version}\n{noise}"
-                judged |= save_crop(shots, suite, picture, noisy[0], result, label)
+                named = f"{method.name}\n{method.version}"
+                judged |= save_windows(shots, suite, (picture, noise), noisy, result, named)
             yield {**row, "status": "ok", **judged}
         except Exception as error:  # a competitor may fail in any way; the others go on
             problem = f"{type(error).__name__}: {error}"

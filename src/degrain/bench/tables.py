@@ -14,7 +14,7 @@ from typing import Any
 from degrain.bench.datasets import list_hash, title_of
 from degrain.bench.paired import Difference, Mean, mean_of, paired
 from degrain.bench.rows import Row, latest_rows, results_file
-from degrain.bench.suites import read_ids
+from degrain.bench.suites import REAL, read_ids
 from degrain.errors import UsageError
 
 Competitor = tuple[str, str]
@@ -92,6 +92,11 @@ class Comparison:
         """Largest peak memory; NaN where it was not measured."""
         known = [row["peak_mb"] for row in self.good(competitor) if row.get("peak_mb")]
         return max(known, default=math.nan)
+
+    def macs_per_pixel(self, competitor: Competitor) -> float | None:
+        """Multiply-accumulates as its rows say; None if they do not, or it is no network."""
+        known = (row.get("macs_per_pixel") for row in self.good(competitor))
+        return next((float(count) for count in known if count), None)
 
     def common(self) -> Comparison | None:
         """The same on the pictures that every competitor has; None if all have the same.
@@ -215,3 +220,33 @@ def label(competitor: Competitor) -> str:
     kind, _, file = method.partition(":")
     name = f"{kind}:{Path(file).name}" if file else method
     return f"{name} ({version})" if version else name
+
+
+def short_names(competitors: Sequence[Competitor]) -> dict[Competitor, str]:
+    """For each the shortest label that no other one of these could bear.
+
+    What tells nothing apart is left out: the kind (`onnx:`), then the version.
+    """
+    tried = {competitor: _labels(competitor) for competitor in competitors}
+    names = {}
+    for competitor, own in tried.items():
+        others = {text for other, texts in tried.items() if other != competitor for text in texts}
+        names[competitor] = next((text for text in own if text not in others), own[-1])
+    return names
+
+
+def _labels(competitor: Competitor) -> list[str]:
+    """From the shortest to the one that is like no other."""
+    method, version = competitor
+    kind = label((method, ""))
+    bare = kind.partition(":")[2] or kind
+    # Last the whole path, as two folders may hold the same file under the same name.
+    return [bare, kind, f"{bare} ({version})", label(competitor), f"{method} ({version})"]
+
+
+def spec_name(spec: str) -> str:
+    """A noise spec for the eye: "σ 25" for `gaussian:25`; other models keep their spec."""
+    model, _, numbers = spec.partition(":")
+    if spec == REAL:
+        return "real noise"
+    return f"σ {numbers.replace('-', '–')}" if model == "gaussian" else spec
