@@ -10,27 +10,15 @@ import torch
 
 from degrain.engines.onnx import OnnxEngine
 from degrain.nets.unet import UNet
-from degrain.train.export import count_macs, describe, read_weights, write_onnx
+from degrain.train.export import count_macs, describe, read_weights
 from degrain.zoo.card import ModelCard, write_card
-
-SMALL = {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1}
-
-
-def small(channels: int) -> UNet:
-    torch.manual_seed(channels)
-    net = UNet(channels=channels, **SMALL)
-    with torch.no_grad():
-        net.tail.weight.mul_(10)  # so that the net is far from the identity
-    return net.eval()
+from small_unet import export_small
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[UNet, Path, ModelCard]]:
-    folder = tmp_path_factory.mktemp("exported")
     result = {}
-    for channels in (1, 3):
-        net, path = small(channels), folder / f"net{channels}.onnx"
-        write_onnx(net, path, channels)
+    for channels, (net, path) in export_small(tmp_path_factory.mktemp("exported")).items():
         card = describe(net, path, channels)
         write_card(card, path.with_suffix(".toml"))
         result[channels] = (net, path, card)

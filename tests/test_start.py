@@ -9,30 +9,15 @@ import torch
 
 from degrain.errors import ModelError
 from degrain.nets.unet import UNet
-from degrain.train.export import write_onnx
 from degrain.train.start import grow_into, load_weights
+from small_unet import SMALL, export_small
 
-SMALL = {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1}
 LARGER = {"widths": (12, 16), "encoder": (2,), "decoder": (1,), "middle": 2}
-
-
-def small(channels: int) -> UNet:
-    torch.manual_seed(channels)
-    net = UNet(channels=channels, **SMALL)
-    with torch.no_grad():
-        net.tail.weight.mul_(10)  # so that the net is far from the identity
-    return net.eval()
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[UNet, Path]]:
-    folder = tmp_path_factory.mktemp("exported")
-    result = {}
-    for channels in (1, 3):
-        net, path = small(channels), folder / f"net{channels}.onnx"
-        write_onnx(net, path, channels)
-        result[channels] = (net, path)
-    return result
+    return export_small(tmp_path_factory.mktemp("exported"))
 
 
 def test_weights_load_back_from_the_onnx_file_alone(exported) -> None:

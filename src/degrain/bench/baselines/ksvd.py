@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.bench.baselines.patches import at_least, coverage, patches_of, summed
-from degrain.bench.methods import Floats, Method, gray_only
+from degrain.bench.baselines.patches import coverage, patch_method, patches_of, summed
+from degrain.bench.methods import Floats, Method
 
 SIDE, ATOMS, ROUNDS, BOUND, MOST = 8, 256, 10, 1.15, 40_000
 CHUNK = 20_000
@@ -24,13 +24,7 @@ def make(*, gray: bool, threads: int | None = None) -> Method:
     Raises:
         UsageError: color.
     """
-    gray_only("ksvd", gray=gray)
-
-    def denoise(noisy: Floats, sigma: float) -> Floats:
-        padded, inside = at_least(noisy, SIDE)
-        return ksvd(padded, sigma)[inside]
-
-    return Method("ksvd", "1", blind=False, denoise=denoise, slow=True)
+    return patch_method("ksvd", ksvd, SIDE, gray=gray)
 
 
 def ksvd(noisy: Floats, sigma: float) -> Floats:

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from degrain.bench.methods import Denoise, Floats, Method, gray_only
+
+
+def patch_method(name: str, denoise: Denoise, least: int, *, gray: bool) -> Method:
+    """A slow method for gray pictures that is told σ and needs pictures of a least size.
+
+    Args:
+        name: as asked for.
+        denoise: for pictures of at least `least`×`least` pixels; smaller ones are mirrored out.
+        least: this size.
+        gray: are gray pictures judged?
+
+    Raises:
+        UsageError: color.
+    """
+    gray_only(name, gray=gray)
+
+    def run(noisy: Floats, sigma: float) -> Floats:
+        padded, inside = at_least(noisy, least)
+        return denoise(padded, sigma)[inside]
+
+    return Method(name, "1", blind=False, denoise=run, slow=True)
 
 
 def patches_of(image: Floats, side: int) -> Floats:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.bench.baselines.patches import at_least, patches_of, summed
-from degrain.bench.methods import Floats, Method, gray_only
+from degrain.bench.baselines.patches import patch_method, patches_of, summed
+from degrain.bench.methods import Floats, Method
 
 DELTA, C, RADIUS, RENEW, FEWER = 0.1, 2**1.5, 30, 2, 10
 SETTINGS = ((20, 6, 70, 8, 0.54), (40, 7, 90, 12, 0.56), (60, 8, 120, 14, 0.58))
@@ -33,13 +33,7 @@ def make(*, gray: bool, threads: int | None = None) -> Method:
     Raises:
         UsageError: color.
     """
-    gray_only("wnnm", gray=gray)
-
-    def denoise(noisy: Floats, sigma: float) -> Floats:
-        padded, inside = at_least(noisy, LEAST)
-        return wnnm(padded, sigma)[inside]
-
-    return Method("wnnm", "1", blind=False, denoise=denoise, slow=True)
+    return patch_method("wnnm", wnnm, LEAST, gray=gray)
 
 
 def wnnm(noisy: Floats, sigma: float) -> Floats:
