@@ -41,6 +41,7 @@ class ThreePhaseRecipe:
         s: of Eq. 7 (paper: 0.99).
         adversarial_scale: factor on the adversarial loss (paper: 1).
         shares: of the budget, by stage; those of the stages that run are scaled up to all of it.
+            Phase 1 is kept short: taken far, its features only copy the pixel they stand on.
         steps: budget in steps, or
         minutes: budget in minutes; exactly one of the two.
         fast: damping in bfloat16 while training.
@@ -73,7 +74,7 @@ class ThreePhaseRecipe:
     s: float = 0.99
     adversarial_scale: float = 1.0
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"1": 0.1, "2": 0.5, "cold": 0.1, "3": 0.3}
+        default_factory=lambda: {"1": 0.005, "2": 0.6, "cold": 0.1, "3": 0.3}
     )
     steps: int | None = None
     minutes: float | None = 120.0
