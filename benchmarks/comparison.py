@@ -31,6 +31,9 @@ What comes out:
 - **Means only compare on the same pictures.** Slow methods ran on a subset drawn by a seed (n
   beside each mean); the second table of each set has the pictures that all share, and the
   differences to BM3D are taken picture by picture, with 95 % bootstrap intervals.
+- **Conversions matter.** Here gray is luma, as in most papers; the tables of the
+  [2008 paper](jain-seung-2008.md) average the channels and have BM3D at σ 25, 50 and 100 in the
+  same run.
 - **Differences of less than 0.05 dB between papers mean nothing**: noise seeds, clipping and the
   conversion to gray move results by as much.
 

@@ -43,7 +43,8 @@ def learn_epll(data: Path, *, effort: float = 1.0, seed: int = 0) -> Learned:
         msg = f"{len(pictures)} pictures are too few for {components} components; give more."
         raise UsageError(msg)
     mixture = epll.learn(patches, components, max(5, round(40 * effort)), seed)
-    judged = _crops(pictures, _judged(effort), rng)
+    # the best share differs from crop to crop: flat ones want less of the noisy picture
+    judged = _crops(pictures, 4 * _judged(effort), rng)
     share = epll.fit_fidelity(judged, mixture, 25 / 255, seed)
     return {**mixture, "fidelity": np.asarray(share, dtype=np.float32)}
 
