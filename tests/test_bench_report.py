@@ -107,6 +107,12 @@ def test_csv_holds_the_same_means(tmp_path):
     assert lines[1]["peak_mb"] == ""
 
 
+def test_a_difference_on_one_picture_has_no_interval(tmp_path):
+    text = report(write_rows(tmp_path, [row for row in make_rows() if row["picture"] == "b"]))
+    assert "| fair | -1.10 (1) |" in text
+    assert "nan" not in text
+
+
 def test_a_part_of_the_pictures_is_a_comparison_of_its_own(tmp_path):
     rows = make_rows()
     chosen = sorted({Path(row["picture"]).stem for row in rows})[:2]

@@ -152,6 +152,8 @@ def _gap(difference: Difference) -> str:
     mean = difference.mean
     if mean.count == 0:
         return "-"
+    if math.isnan(difference.low):  # one picture has no spread
+        return f"{mean.value:+.2f} ({mean.count})"
     return f"{mean.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}] ({mean.count})"
 
 
