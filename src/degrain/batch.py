@@ -42,6 +42,9 @@ class Outcome:
         seconds: wall-clock time from before reading to after writing.
         megapixels: of all pages.
         error: what went wrong and what to do.
+        check: what the self-check found on the first page (`degrain.check.Check` without its
+            warning), only with --json.
+        warning: a sentence if the picture seems out of the network's range.
     """
 
     source: str
@@ -52,6 +55,8 @@ class Outcome:
     seconds: float | None = None
     megapixels: float | None = None
     error: str | None = None
+    check: dict[str, Any] | None = None
+    warning: str | None = None
 
     def __str__(self) -> str:
         if self.status == "denoised":
@@ -105,6 +110,8 @@ class Reporter:
         self.progress(1.0)
         if outcome.error is not None:
             self._write(f"degrain: {outcome.error}", sys.stderr)
+        if outcome.warning is not None and not self._quiet:
+            self._write(f"degrain: warning: {outcome.source}: {outcome.warning}", sys.stderr)
         if self._as_json:
             self._write(json.dumps(asdict(outcome)), self._stream)
         elif outcome.error is None and not self._quiet:
@@ -187,6 +194,9 @@ def _denoiser(options: Denoise) -> Denoiser:
     if not 0 <= options.strength <= 1:
         msg = f"A strength of {options.strength:g} is not possible; give a number from 0 to 1."
         raise UsageError(msg)
+    if options.sigma is not None and not 0 <= options.sigma <= 255:
+        msg = f"A noise level sigma of {options.sigma:g} is not possible; give 0 to 255."
+        raise UsageError(msg)
     from degrain.denoise import Denoiser
 
     denoiser = Denoiser(
@@ -267,8 +277,11 @@ def _denoise(
     picture = ends.read()
     sigma = one_sigma(noise_sigma_255(picture))
     model = denoiser.model_name(picture.channels)
-    ends.write(denoiser.picture(picture, strength=options.strength, on_progress=on_progress))
-    return replace(
+    clean = denoiser.picture(
+        picture, strength=options.strength, sigma=options.sigma, on_progress=on_progress
+    )
+    ends.write(clean)
+    done = replace(
         outcome,
         status="denoised",
         model=model,
@@ -276,6 +289,38 @@ def _denoise(
         seconds=round(time.perf_counter() - started, 3),
         megapixels=round(picture.megapixels, 6),
     )
+    return _checked(done, denoiser, options, picture, clean, sigma)
+
+
+def _checked(
+    outcome: Outcome,
+    denoiser: Denoiser,
+    options: Denoise,
+    picture: Picture,
+    clean: Picture,
+    sigma: float,
+) -> Outcome:
+    """The outcome with the self-check, or without --json with what costs nothing of it."""
+    from degrain.check import check, out_of_range
+
+    card = denoiser.card(picture.channels) if options.strength > 0 else None
+    page = picture.pages[0]
+    if not options.json:
+        warning = None if card is None else out_of_range(sigma, page.shape, card)
+        return replace(outcome, warning=warning)
+    result = check(page, clean.pages[0], card=card, strength=options.strength, sigma=options.sigma)
+    found = asdict(result)
+    warning = found.pop("warning")
+    return replace(outcome, check=_rounded(found), warning=warning)
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers with three decimals, also inside of dicts and tuples."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_rounded(inner) for inner in value]
+    return value if value is None else round(value, 3)
 
 
 def _denoise_pipe(denoiser: Denoiser, options: Denoise) -> int:

@@ -46,6 +46,8 @@ class Denoise:
     """Which network: auto picks by channels; `degrain models` lists the names."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the noise to take out: 0 nothing, 1 all of it."""
+    sigma: Annotated[float | None, arg(metavar="0..255")] = None
+    """The noise level where you know better: standard deviation in 8-bit gray levels."""
     detail: Annotated[float | None, arg(metavar="0..1")] = None
     """For models with two ends (divakar-babu): 0 is faithful, 1 makes up the most texture."""
     threads: Annotated[int | None, arg(metavar="N")] = None

@@ -9,21 +9,27 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from degrain import tiling
 from degrain.arrays import check_array, check_finite
+from degrain.depth import to_dtype, to_float, white_of
+from degrain.engines.channels import run_on_channels
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError, PictureError, UsageError
+from degrain.estimate import estimate_noise
 from degrain.picture import Picture
 from degrain.zoo import store
 from degrain.zoo.card import ModelCard
+
+if TYPE_CHECKING:
+    from degrain.engines.steering import SteeredEngine
 
 Progress = Callable[[float], None]
 """Called with the fraction done, rising to 1.0."""
@@ -34,6 +40,24 @@ LIBRARY_MB = 150
 
 _FLOATS_PER_PIXEL = 4
 """Copies of a tile outside the engine, in floats a channel: input, output, blend, result."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What one call asks for; see `Denoiser.__call__`."""
+
+    strength: float
+    sigma: float | None
+    on_progress: Progress | None
+
+    def check(self) -> None:
+        """Raise UsageError for what is not possible."""
+        if not 0.0 <= self.strength <= 1.0:
+            msg = f"A strength of {self.strength} is not possible; give a number from 0 to 1."
+            raise UsageError(msg)
+        if self.sigma is not None and not 0.0 <= self.sigma <= 255.0:
+            msg = f"A noise level sigma of {self.sigma} is not possible; give 0 to 255."
+            raise UsageError(msg)
 
 
 class Denoiser:
@@ -77,6 +101,7 @@ class Denoiser:
         self._memory_mb = memory_mb
         self._lock = threading.Lock()
         self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
+        self._steered: dict[str | Path, SteeredEngine] = {}
 
     @classmethod
     def from_engine(cls, card: ModelCard, engine: Engine, *, memory_mb: int = 1024) -> Denoiser:
@@ -86,7 +111,12 @@ class Denoiser:
         return denoiser
 
     def __call__(
-        self, image: Any, *, strength: float = 1.0, on_progress: Progress | None = None
+        self,
+        image: Any,
+        *,
+        strength: float = 1.0,
+        sigma: float | None = None,
+        on_progress: Progress | None = None,
     ) -> Any:
         """Denoise an array, a PIL image or a picture file; the same kind comes back.
 
@@ -96,31 +126,41 @@ class Denoiser:
                 clipped). Or a PIL image of mode L, LA, RGB, RGBA, I;16 or F. Or the path of a
                 picture file, which gives an array. The input is never modified.
             strength: 0 returns a copy, 1 the network's answer, between them a mixture.
+            sigma: the noise level, where you know better than the network: standard deviation
+                0..255 on the scale of 8-bit gray levels whatever the depth (for floats 255 is
+                1.0), root mean square over channels; None: the network finds out by itself.
             on_progress: called with the fraction done after every tile.
 
         Returns:
             The same type, shape, dtype and range. Alpha is passed through untouched.
 
         Raises:
-            UsageError: strength outside 0..1, unknown model, memory budget too small.
+            UsageError: strength outside 0..1, sigma outside 0..255 or a model that cannot be
+                told it, unknown model, memory budget too small.
             PictureError: not a picture, or NaN or infinity in it.
             ModelError: the model is damaged or no denoiser.
         """
+        wishes = _Wishes(strength, sigma, on_progress)
         if isinstance(image, str | Path):
-            return self._from_path(Path(image), strength, on_progress)
+            return self._from_path(Path(image), wishes)
         if _is_pil(image):
-            return self._pil(image, strength, on_progress)
+            return self._pil(image, wishes)
         if isinstance(image, np.ndarray):
-            return self._array(image, strength, on_progress)
+            return self._array(image, wishes)
         msg = f"{type(image).__name__} is no picture; give a numpy array, a PIL image or a path."
         raise PictureError(msg)
 
     def picture(
-        self, picture: Picture, *, strength: float = 1.0, on_progress: Progress | None = None
+        self,
+        picture: Picture,
+        *,
+        strength: float = 1.0,
+        sigma: float | None = None,
+        on_progress: Progress | None = None,
     ) -> Picture:
         """Denoise every page of a picture; alpha, metadata and origin stay as they are."""
         outs = tuple(np.empty_like(page, order="C", subok=False) for page in picture.pages)
-        self._pages(picture.pages, outs, strength, on_progress)
+        self._pages(picture.pages, outs, _Wishes(strength, sigma, on_progress))
         return picture.with_pages(outs)
 
     def file(
@@ -129,6 +169,7 @@ class Denoiser:
         target: str | Path,
         *,
         strength: float = 1.0,
+        sigma: float | None = None,
         overwrite: bool = False,
         on_progress: Progress | None = None,
     ) -> Picture:
@@ -146,7 +187,9 @@ class Denoiser:
         if Path(target).exists() and not overwrite:
             msg = f"{target} exists already; choose another name or allow overwriting."
             raise UsageError(msg)
-        clean = self.picture(files.read(Path(source)), strength=strength, on_progress=on_progress)
+        clean = self.picture(
+            files.read(Path(source)), strength=strength, sigma=sigma, on_progress=on_progress
+        )
         files.write(clean, Path(target), overwrite=overwrite)
         return clean
 
@@ -154,6 +197,10 @@ class Denoiser:
         """The name of the model that works on pictures of 1 (grey) or 3 (color) channels."""
         key = self._key(channels)
         return key if isinstance(key, str) and store.has_model(key) else self._load(key)[0].name
+
+    def card(self, channels: int) -> ModelCard:
+        """The card of that model."""
+        return self._load(self._key(channels))[0]
 
     def _key(self, channels: int) -> str | Path:
         """What to load for this many color channels."""
@@ -190,19 +237,34 @@ class Denoiser:
         memory = 2 * card.memory_bytes_per_pixel
         return replace(card, memory_bytes_per_pixel=memory), BlendEngine(engine, partner, detail)
 
-    def _from_path(self, path: Path, strength: float, on_progress: Progress | None) -> Any:
+    def _told(self, key: str | Path, page: NDArray[Any], sigma_255: float) -> Engine:
+        """The engine that takes the noise of this page for that strong."""
+        from degrain.engines.onnx import OnnxEngine
+        from degrain.engines.steering import no_map, steered
+
+        card, engine = self._load(key)
+        if self._detail or not isinstance(engine, OnnxEngine) or not card.path.is_file():
+            raise no_map(card.name)
+        with self._lock:
+            if key not in self._steered:
+                self._steered[key] = steered(card, threads=self._threads)
+        found = estimate_noise(page) / white_of(page.dtype)
+        excess = (sigma_255 / 255) ** 2 - float(np.mean(found**2))
+        return replace(self._steered[key], excess=excess)
+
+    def _from_path(self, path: Path, wishes: _Wishes) -> Any:
         from degrain import files
 
         picture = files.read(path)
         if len(picture.pages) > 1:
             msg = f"{path} has {len(picture.pages)} pages; use Denoiser.file to denoise them all."
             raise PictureError(msg)
-        (clean,) = self.picture(picture, strength=strength, on_progress=on_progress).pages
+        (clean,) = self.picture(picture, **asdict(wishes)).pages
         if picture.alphas is not None:
             return np.concatenate([clean, picture.alphas[0]], axis=2)
         return clean[..., 0] if clean.shape[2] == 1 else clean
 
-    def _pil(self, image: Any, strength: float, on_progress: Progress | None) -> Any:
+    def _pil(self, image: Any, wishes: _Wishes) -> Any:
         """PIL image in, PIL image out; its info (profile, EXIF) stays with it."""
         if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16", "F"):
             target = "RGBA" if image.mode in ("P", "PA", "RGBa") else "RGB"
@@ -211,54 +273,49 @@ class Denoiser:
                 f"image.convert({target!r})."
             )
             raise PictureError(msg)
-        clean = self._array(np.asarray(image), strength, on_progress)
+        clean = self._array(np.asarray(image), wishes)
         result = sys.modules["PIL.Image"].fromarray(clean)
         result.info = dict(image.info)
         return result
 
-    def _array(
-        self, image: NDArray[Any], strength: float, on_progress: Progress | None
-    ) -> NDArray[Any]:
+    def _array(self, image: NDArray[Any], wishes: _Wishes) -> NDArray[Any]:
         check_array(image)
         pixels = image[..., np.newaxis] if image.ndim == 2 else np.asarray(image)
         out = np.empty(pixels.shape, dtype=pixels.dtype)
         colors = 1 if pixels.shape[2] <= 2 else 3
         out[..., colors:] = pixels[..., colors:]
-        self._pages([pixels[..., :colors]], [out[..., :colors]], strength, on_progress)
+        self._pages([pixels[..., :colors]], [out[..., :colors]], wishes)
         return out.reshape(image.shape)
 
     def _pages(
-        self,
-        pages: Sequence[NDArray[Any]],
-        outs: Sequence[NDArray[Any]],
-        strength: float,
-        on_progress: Progress | None,
+        self, pages: Sequence[NDArray[Any]], outs: Sequence[NDArray[Any]], wishes: _Wishes
     ) -> None:
         """Denoise H×W×C pages into `outs`, arrays of the same shapes and dtypes."""
-        if not 0.0 <= strength <= 1.0:
-            msg = f"A strength of {strength} is not possible; give a number from 0 to 1."
-            raise UsageError(msg)
+        wishes.check()
         for page in pages:
             check_finite(page)
-        report = _Report(sum(page.shape[0] * page.shape[1] for page in pages), on_progress)
+        report = _Report(sum(page.shape[0] * page.shape[1] for page in pages), wishes.on_progress)
         for page, out in zip(pages, outs, strict=True):
-            if strength == 0.0:
+            if wishes.strength == 0.0:
                 out[...] = page
                 report(page.shape[0] * page.shape[1])
             else:
-                self._page(page, out, strength, report)
+                self._page(page, out, wishes, report)
 
     def _page(
-        self, page: NDArray[Any], out: NDArray[Any], strength: float, report: Callable[[int], None]
+        self, page: NDArray[Any], out: NDArray[Any], wishes: _Wishes, report: Callable[[int], None]
     ) -> None:
-        card, engine = self._load(self._key(page.shape[2]))
+        key = self._key(page.shape[2])
+        card, engine = self._load(key)
+        if wishes.sigma is not None:
+            engine = self._told(key, page, wishes.sigma)
         for tile in self._tiles(page, card):
-            noisy = _to_float(page[tile.read.slices])
-            clean = _run(engine, noisy)[:, :, *tile.kept]
-            if strength < 1.0:
+            noisy = to_float(page[tile.read.slices])
+            clean = run_on_channels(engine, noisy)[:, :, *tile.kept]
+            if wishes.strength < 1.0:
                 noisy = noisy[:, :, *tile.kept]
-                clean = noisy + np.float32(strength) * (clean - noisy)
-            out[tile.inner.slices] = _to_dtype(clean, out.dtype)
+                clean = noisy + np.float32(wishes.strength) * (clean - noisy)
+            out[tile.inner.slices] = to_dtype(clean, out.dtype)
             report(tile.inner.pixels)
 
     def _tiles(self, page: NDArray[Any], card: ModelCard) -> list[tiling.Tile]:
@@ -287,6 +344,7 @@ def denoise(
     *,
     model: str | Path = "auto",
     strength: float = 1.0,
+    sigma: float | None = None,
     threads: int | None = None,
     memory_mb: int = 1024,
     detail: float | None = None,
@@ -297,7 +355,7 @@ def denoise(
     arguments and errors.
     """
     denoiser = Denoiser(model, threads=threads, memory_mb=memory_mb, detail=detail)
-    return denoiser(image, strength=strength)
+    return denoiser(image, strength=strength, sigma=sigma)
 
 
 class _Report:
@@ -330,49 +388,6 @@ def _is_pil(image: Any) -> bool:
     """Whether this is a PIL image, found out without importing PIL."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)
-
-
-def _white(dtype: np.dtype[Any]) -> float:
-    """The number that stands for white."""
-    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
-
-
-def _to_float(tile_hwc: NDArray[Any]) -> NDArray[np.float32]:
-    """A crop in its own depth as float32 1×C×H×W, 0..1 for integers; always a copy."""
-    x_nchw = np.array(tile_hwc.transpose(2, 0, 1)[np.newaxis], dtype=np.float32, order="C")
-    if tile_hwc.dtype.kind != "f":
-        x_nchw /= np.float32(_white(tile_hwc.dtype))
-    return x_nchw
-
-
-def _to_dtype(clean_nchw: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Float32 1×C×H×W as H×W×C in the picture's depth; integers are rounded and clipped, once."""
-    if not np.isfinite(clean_nchw).all():
-        msg = "The model gave NaN or infinity for this picture; use another model."
-        raise ModelError(msg)
-    pixels: NDArray[Any] = clean_nchw[0].transpose(1, 2, 0)
-    if dtype.kind != "f":
-        white = np.float32(_white(dtype))
-        pixels = pixels * white
-        np.clip(np.rint(pixels, out=pixels), 0, white, out=pixels)
-    return pixels.astype(dtype)
-
-
-def _run(engine: Engine, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run a network on 1×C×H×W whatever its own channels are.
-
-    A grey network sees the channels of a color picture one after the other; a color network
-    sees a grey picture three times and its answers are averaged.
-    """
-    channels = noisy.shape[1]
-    if engine.channels == channels:
-        return engine.run(noisy)
-    if engine.channels == 1:
-        planes = [engine.run(np.ascontiguousarray(noisy[:, [c]])) for c in range(channels)]
-        return np.concatenate(planes, axis=1)
-    answers = engine.run(np.repeat(noisy, engine.channels, axis=1))
-    average: NDArray[np.float32] = answers.mean(axis=1, keepdims=True)
-    return average
 
 
 class _CallableModule(ModuleType):

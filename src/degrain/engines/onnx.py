@@ -32,7 +32,7 @@ class OnnxEngine:
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self._path = path
-        self._session = _open(path, threads or available_threads())
+        self._session = open_session(path, path, threads or available_threads())
         self._channels, self._sigma_rank = _check(self._session, path)
         self._input = str(self._session.get_inputs()[0].name)
         self._output = str(self._session.get_outputs()[0].name)
@@ -98,8 +98,17 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _open(path: Path, threads: int) -> Any:
-    """A session on the CPU provider, without telemetry and without log lines."""
+def open_session(model: Path | bytes, path: Path, threads: int) -> Any:
+    """A session on the CPU provider, without telemetry and without log lines.
+
+    Args:
+        model: the ONNX file or its contents.
+        path: where it comes from, for messages.
+        threads: how many threads one run may use.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -115,7 +124,9 @@ def _open(path: Path, threads: int) -> Any:
     options.enable_cpu_mem_arena = True
     try:
         return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            model if isinstance(model, bytes) else str(model),
+            sess_options=options,
+            providers=["CPUExecutionProvider"],
         )
     except Exception as error:  # ONNX Runtime's errors share no narrower base
         if not path.is_file():
