@@ -43,16 +43,22 @@ are not part of degrain):
 
 ```sh
 LEVELS="gaussian:10 gaussian:15 gaussian:20 gaussian:25 gaussian:50 gaussian:100"
-FAST="noisy nlm nlm-skimage wavelet tv bm3d degrain-gray jain-seung-cnblind"
-degrain bench gray --data DIR/val --noise $LEVELS -o benchmarks/results/berkeley100 --threads 1 \\
-    --method $FAST foe bls-gsm ksvd epll onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
-degrain bench gray --data DIR/val --noise gaussian:25 -o benchmarks/results/berkeley100 \\
-    --threads 1 --method wnnm                              # minutes a picture
-degrain bench gray --data SET12 --noise $LEVELS -o benchmarks/results/set12 --threads 1 \\
-    --method $FAST foe bls-gsm ksvd epll onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
-degrain bench color --data DIR/val --ids IDS --noise $LEVELS --threads 1 \\
-    -o benchmarks/results/bsd68-color.jsonl --method noisy nlm nlm-skimage wavelet tv \\
-    degrain-color degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx bm3d
+FAST="noisy nlm nlm-skimage wavelet tv degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx
+      onnx:dncnn_b_gray.onnx"
+BERKELEY="degrain bench gray --data DIR/val --threads 1 -o benchmarks/results/berkeley100"
+SET12="degrain bench gray --data SET12 --threads 1 -o benchmarks/results/set12"
+COLOR="degrain bench color --data DIR/val --ids IDS --threads 1
+       -o benchmarks/results/bsd68-color.jsonl"
+$BERKELEY --noise $LEVELS --method $FAST foe bls-gsm ksvd epll
+$BERKELEY --noise gaussian:10 gaussian:15 gaussian:20 gaussian:25 gaussian:50 --method bm3d
+$BERKELEY --noise gaussian:25 --method wnnm                  # three minutes a picture
+$BERKELEY --noise gaussian:10 gaussian:15 gaussian:20 --slow-pictures 3 --method wnnm
+$SET12 --noise $LEVELS --method $FAST foe bls-gsm ksvd bm3d
+$SET12 --noise $LEVELS --slow-pictures 4 --method epll
+$SET12 --noise gaussian:25 --slow-pictures 2 --method wnnm
+$COLOR --noise $LEVELS --method noisy nlm nlm-skimage wavelet tv degrain-color degrain-photo \\
+    onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
+$COLOR --noise gaussian:15 gaussian:25 gaussian:50 --method bm3d
 degrain bench report benchmarks/results/berkeley100 --ids IDS --html page.html  # with plots, crops
 ```
 """

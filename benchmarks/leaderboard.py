@@ -34,7 +34,7 @@ degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.j
     degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
 degrain bench color --data CLEAN --noisy NOISY -o benchmarks/results/nam-real.jsonl \\
     --method noisy degrain-color degrain-photo
-degrain bench cost --method degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx \\
+degrain bench cost --sides 256 512 --method degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx \\
     onnx:dncnn_b_gray.onnx bm3d nlm nlm-skimage wavelet tv -o benchmarks/results/cost-gray.json
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\

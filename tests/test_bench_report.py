@@ -60,7 +60,7 @@ def test_tables_mark_subsets_and_compare_on_common_pictures(tmp_path):
     text = report(write_rows(tmp_path, make_rows()))
     measured = text.split("**Published**")[0]
     assert "| fair | told | 30.50 ± 0.65 / 0.8000 (4) | 1 | 0 |" in measured
-    assert "on the 2 pictures that all methods have" in measured
+    assert "on the pictures that all methods have at a noise level" in measured
     assert "| fair | 29.50 ± 0.50 / 0.8000 (2) |" in measured
     assert "**Minus good**" in measured
     assert "| fair | -1.05 [-1.10, -1.00] (2) |" in measured
@@ -105,6 +105,24 @@ def test_csv_holds_the_same_means(tmp_path):
     assert float(lines[1]["psnr_standard_error"]) == pytest.approx(np.std([0, 1, 2, 3], ddof=1) / 2)
     assert lines[1]["pictures"] == "4"
     assert lines[1]["peak_mb"] == ""
+
+
+def test_common_pictures_are_found_at_each_noise_level(tmp_path):
+    """A slow method that skips a level, or most of its pictures there, costs the others none."""
+    more = [row | {"noise": "gaussian:50"} for row in make_rows()]
+    few = [row for row in more if row["method"] == "fair" or row["picture"] == "a"]
+    none = [row | {"noise": "gaussian:75"} for row in make_rows() if row["method"] == "fair"]
+    (whole,) = read_comparisons(write_rows(tmp_path, [*make_rows(), *few, *none]))
+    same = whole.common()
+    counts = {(c[0], s): len(same.good(c, s)) for c in same.competitors for s in same.specs}
+    assert counts == {
+        ("good", "gaussian:25"): 2,
+        ("fair", "gaussian:25"): 2,
+        ("good", "gaussian:50"): 1,
+        ("fair", "gaussian:50"): 1,
+        ("good", "gaussian:75"): 0,
+        ("fair", "gaussian:75"): 4,
+    }
 
 
 def test_a_difference_on_one_picture_has_no_interval(tmp_path):

@@ -76,11 +76,10 @@ def _section(comparison: Comparison, folder: Path, against: str | None) -> Itera
     yield measured(comparison)
     same = comparison.common()
     if same is not None:
-        count = len({row["picture"] for row in same.rows})
-        yield f"<h3>On the {count} pictures that all methods have</h3>"
+        yield "<h3>On the pictures that all methods have at a noise level</h3>"
         yield (
-            '<p class="note">Slow methods ran on a seeded subset; only here all means may be '
-            "compared.</p>"
+            '<p class="note">Slow methods ran on a seeded subset; only here all means of a column '
+            "may be compared.</p>"
         )
         yield measured(same)
     yield differences(comparison, against)

@@ -123,11 +123,10 @@ def _common(same: Comparison) -> str:
         for c in same.competitors
         if same.good(c)
     ]
-    count = len({row["picture"] for row in same.rows})
     table = markdown_table(["method", *(f"{s} dB ± s.e. / SSIM (n)" for s in same.specs)], lines)
     return (
-        f"**The same on the {count} pictures that all methods have.** Only here means may be "
-        f"compared across all methods.\n\n{table}"
+        "**The same on the pictures that all methods have at a noise level** (n). Only here may "
+        f"all means of a column be compared.\n\n{table}"
     )
 
 

@@ -99,21 +99,23 @@ class Comparison:
         return next((float(count) for count in known if count), None)
 
     def common(self) -> Comparison | None:
-        """The same on the pictures that every competitor has; None if all have the same.
+        """At each noise level the pictures that every competitor has there; None if that is all.
 
-        A competitor that failed everywhere does not count.
+        A competitor that has none at a level, or failed everywhere, does not count there.
         """
-        sets = []
-        for spec in self.specs:
-            for competitor in self.competitors:
-                found = {row["picture"] for row in self.good(competitor, spec)}
-                if found:
-                    sets.append(found)
-        if not sets or all(found == sets[0] for found in sets):
+        kept = tuple(row for spec in self.specs for row in self._shared(spec))
+        if not kept or len(kept) == sum(len(self.good(c)) for c in self.competitors):
             return None
-        shared = set.intersection(*sets)
-        kept = tuple(r for r in self.rows if r["picture"] in shared and r["status"] == "ok")
-        return replace(self, rows=kept) if kept else None
+        return replace(self, rows=kept)
+
+    def _shared(self, spec: str) -> list[Row]:
+        """The good rows at one noise level, of the pictures that all have there."""
+        rows = [row for c in self.competitors for row in self.good(c, spec)]
+        found: dict[Competitor, set[str]] = {}
+        for row in rows:
+            found.setdefault((row["method"], row["version"]), set()).add(row["picture"])
+        shared = set.intersection(*found.values()) if found else set()
+        return [row for row in rows if row["picture"] in shared]
 
     def base(self, against: str | None) -> Competitor | None:
         """Whom the others are compared with: as asked for, else the best on the common pictures."""
