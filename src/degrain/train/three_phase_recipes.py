@@ -117,6 +117,7 @@ THREE_PHASE: Final[dict[str, Callable[[], ThreePhaseRecipe]]] = {
         warmup_steps=10,
         ema=0.98,
         discriminator="scratch",
+        shares={"1": 0.1, "2": 0.5, "cold": 0.1, "3": 0.3},
         minutes=None,
         steps=100,
     ),
