@@ -50,15 +50,16 @@ SET12="degrain bench gray --data SET12 --threads 1 -o benchmarks/results/set12"
 COLOR="degrain bench color --data DIR/val --ids IDS --threads 1
        -o benchmarks/results/bsd68-color.jsonl"
 $BERKELEY --noise $LEVELS --method $FAST foe bls-gsm ksvd epll
-$BERKELEY --noise gaussian:10 gaussian:15 gaussian:20 gaussian:25 gaussian:50 --method bm3d
+$BERKELEY --noise $LEVELS --method bm3d
 $BERKELEY --noise gaussian:25 --method wnnm                  # three minutes a picture
 $BERKELEY --noise gaussian:10 gaussian:15 gaussian:20 --slow-pictures 3 --method wnnm
+$BERKELEY --noise gaussian:50 --slow-pictures 1 --method wnnm
 $SET12 --noise $LEVELS --method $FAST foe bls-gsm ksvd bm3d
 $SET12 --noise $LEVELS --slow-pictures 4 --method epll
 $SET12 --noise gaussian:25 --slow-pictures 2 --method wnnm
 $COLOR --noise $LEVELS --method noisy nlm nlm-skimage wavelet tv degrain-color degrain-photo \\
     onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
-$COLOR --noise gaussian:15 gaussian:25 gaussian:50 --method bm3d
+$COLOR --noise $LEVELS --method bm3d
 degrain bench report benchmarks/results/berkeley100 --ids IDS --html page.html  # with plots, crops
 ```
 """
