@@ -57,6 +57,7 @@ $BERKELEY --noise gaussian:50 --slow-pictures 1 --method wnnm
 $SET12 --noise $LEVELS --method $FAST foe bls-gsm ksvd bm3d
 $SET12 --noise $LEVELS --slow-pictures 4 --method epll
 $SET12 --noise gaussian:25 --slow-pictures 2 --method wnnm
+$SET12 --noise gaussian:50 gaussian:100 --slow-pictures 1 --method wnnm
 $COLOR --noise $LEVELS --method noisy nlm nlm-skimage wavelet tv degrain-color degrain-photo \\
     onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
 $COLOR --noise $LEVELS --method bm3d
