@@ -13,6 +13,16 @@ def smooth(height, width, channels=3):
     return np.stack([(x * (c + 1) + y) % 256 for c in range(channels)], axis=-1).astype(np.uint8)
 
 
+def write_random(folder, names, shape=(24, 24, 3), seed=0):
+    """PNG files of random gray (H×W) or RGB (H×W×3) values, away from black and white."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for name in names:
+        pixels = rng.integers(60, 200, shape, dtype=np.uint8)
+        vips_image(pixels).write_to_file(str(folder / f"{name}.png"))
+    return folder
+
+
 def vips_image(array, **fields):
     """A libvips image of an array, with header fields; made without degrain."""
     vips = libvips.load()

@@ -3,7 +3,6 @@
 import json
 import re
 
-import numpy as np
 import pytest
 
 from degrain.bench import cost
@@ -15,6 +14,7 @@ from degrain.bench.run import run_suite
 from degrain.bench.suites import make_suite
 from degrain.bench.tables import short_names, spec_name
 from degrain.zoo.store import load_model
+from pictures import write_random
 
 pytest.importorskip("matplotlib")
 from degrain.bench.plots import log_ticks, pareto, plain
@@ -225,14 +225,7 @@ def test_plot_of_multiplications_needs_two_methods(tmp_path):
 
 @pytest.fixture
 def suite(tmp_path):
-    import pyvips
-
-    data = tmp_path / "clean"
-    data.mkdir()
-    rng = np.random.default_rng(0)
-    for name in "ab":
-        pixels = rng.integers(60, 200, (24, 32), dtype=np.uint8)
-        pyvips.Image.new_from_array(pixels).write_to_file(str(data / f"{name}.png"))
+    data = write_random(tmp_path / "clean", "ab", shape=(24, 32))
     return make_suite(data, noise=["gaussian:15", "gaussian:25"], gray=True)
 
 

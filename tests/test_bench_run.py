@@ -14,22 +14,12 @@ from degrain.bench.rows import FORMAT, latest_rows, read_rows
 from degrain.bench.run import run_suite
 from degrain.bench.suites import make_suite
 from degrain.errors import UsageError
-
-
-def write_png(path, pixels):
-    import pyvips
-
-    pyvips.Image.new_from_array(pixels).write_to_file(str(path))
+from pictures import vips_image, write_random
 
 
 @pytest.fixture
 def folder(tmp_path):
-    data = tmp_path / "clean"
-    data.mkdir()
-    rng = np.random.default_rng(0)
-    for name in "abcd":
-        write_png(data / f"{name}.png", rng.integers(60, 200, (24, 32), dtype=np.uint8))
-    return data
+    return write_random(tmp_path / "clean", "abcd", shape=(24, 32))
 
 
 def suite_of(folder, **wishes):
@@ -176,7 +166,7 @@ def test_crops_show_the_busiest_window(tmp_path):
     pixels = np.full((160, 200), 90, np.uint8)
     pixels[48:144, 64:160] += np.random.default_rng(0).integers(0, 90, (96, 96), dtype=np.uint8)
     for name in "abc":
-        write_png(data / f"{name}.png", pixels)
+        vips_image(pixels).write_to_file(str(data / f"{name}.png"))
     suite = suite_of(data)
     assert busiest_window(suite.clean("a.png")) == (slice(48, 144), slice(64, 160))
     assert busiest_window(np.zeros((5, 120, 3), np.float32)) == (slice(0, 5), slice(0, SIDE))

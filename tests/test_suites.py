@@ -8,23 +8,13 @@ from degrain.bench.rows import read_rows
 from degrain.bench.run import run_suite
 from degrain.bench.suites import PRESETS, make_suite, named_suite
 from degrain.errors import PictureError, UsageError
-
-
-def write_pictures(folder, names, side=24, seed=0):
-    import pyvips
-
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for name in names:
-        pixels = rng.integers(60, 200, (side, side, 3), dtype=np.uint8)
-        picture = pyvips.Image.new_from_array(pixels)
-        picture.copy(interpretation="srgb").write_to_file(str(folder / name))
+from pictures import write_random
 
 
 def test_named_data_sets_are_found_below_the_folder(tmp_path):
     val = tmp_path / "sets" / "BSDS500" / "data" / "images" / "val"
-    write_pictures(val, ["1.png", "2.png", "3.png"])
-    write_pictures(tmp_path / "sets" / "Set12", ["01.png"])
+    write_random(val, ["1", "2", "3"])
+    write_random(tmp_path / "sets" / "Set12", ["01"])
     whole = named_suite("berkeley100", tmp_path)
     assert whole.root == val
     assert len(whole.names) == 3
@@ -48,7 +38,7 @@ def test_known_content_has_a_title():
 
 
 def test_same_pictures_same_noise_whatever_the_suite_is_called(tmp_path):
-    write_pictures(tmp_path / "set12", ["01.png", "02.png"])
+    write_random(tmp_path / "set12", ["01", "02"])
     named = named_suite("set12", tmp_path)
     plain = make_suite(tmp_path / "set12", gray=True)
     assert named.rules == plain.rules
@@ -58,7 +48,7 @@ def test_same_pictures_same_noise_whatever_the_suite_is_called(tmp_path):
 
 
 def test_quick_takes_the_middles(tmp_path):
-    write_pictures(tmp_path, [f"{n}.png" for n in range(7)], side=300)
+    write_random(tmp_path, "0123456", shape=(300, 300, 3))
     suite = named_suite("color", tmp_path, quick=True)
     assert len(suite.names) == 5
     assert suite.noise == ("gaussian:25",)
@@ -72,7 +62,7 @@ def test_quick_takes_the_middles(tmp_path):
 
 
 def test_photons(tmp_path):
-    write_pictures(tmp_path / "data", ["a.png"])
+    write_random(tmp_path / "data", ["a"])
     suite = named_suite("photons", tmp_path / "data")
     assert any(spec.startswith("poisson:") for spec in suite.noise)
     assert any(spec.startswith("poisson-gaussian:") for spec in suite.noise)
@@ -84,8 +74,8 @@ def test_photons(tmp_path):
 
 
 def test_real_pairs(tmp_path):
-    write_pictures(tmp_path / "clean", ["a.png", "b.png"], seed=0)
-    write_pictures(tmp_path / "noisy", ["a.png", "b.png"], seed=1)
+    write_random(tmp_path / "clean", ["a", "b"], seed=0)
+    write_random(tmp_path / "noisy", ["a", "b"], seed=1)
     suite = named_suite("color", tmp_path / "clean", noisy=tmp_path / "noisy")
     assert suite.noise == ("real",)
     assert suite.rules.startswith("RGB; real noisy pictures, data ")
@@ -94,16 +84,16 @@ def test_real_pairs(tmp_path):
     assert np.array_equal(suite.noisy(clean, "a.png", "real"), other)
     file = tmp_path / "r.jsonl"
     assert run_suite(suite, ["noisy"], file, quiet=True) == 0
-    write_pictures(tmp_path / "noisy", ["a.png"], seed=2)
+    write_random(tmp_path / "noisy", ["a"], seed=2)
     assert named_suite("color", tmp_path / "clean", noisy=tmp_path / "noisy").rules != suite.rules
 
 
 def test_pairs_that_do_not_match(tmp_path, capsys):
-    write_pictures(tmp_path / "clean", ["a.png", "b.png"])
-    write_pictures(tmp_path / "noisy", ["a.png"])
+    write_random(tmp_path / "clean", ["a", "b"])
+    write_random(tmp_path / "noisy", ["a"])
     with pytest.raises(UsageError, match=r"do not match: 1 pictures of .*clean.*b\.png"):
         make_suite(tmp_path / "clean", gray=False, noisy=tmp_path / "noisy")
-    write_pictures(tmp_path / "noisy", ["b.png", "c.png"], side=30)
+    write_random(tmp_path / "noisy", ["b", "c"], shape=(30, 30, 3))
     with pytest.raises(UsageError, match=r"1 pictures of .*noisy.*c\.png"):
         make_suite(tmp_path / "clean", gray=False, noisy=tmp_path / "noisy")
     (tmp_path / "noisy" / "c.png").unlink()

@@ -191,14 +191,9 @@ def _denoiser(options: Denoise) -> Denoiser:
     if not options.inputs:
         msg = "No picture was named; give files or folders, or - to read standard input."
         raise UsageError(msg)
-    if not 0 <= options.strength <= 1:
-        msg = f"A strength of {options.strength:g} is not possible; give a number from 0 to 1."
-        raise UsageError(msg)
-    if options.sigma is not None and not 0 <= options.sigma <= 255:
-        msg = f"A noise level sigma of {options.sigma:g} is not possible; give 0 to 255."
-        raise UsageError(msg)
-    from degrain.denoise import Denoiser
+    from degrain.denoise import Denoiser, check_request
 
+    check_request(options.strength, options.sigma)
     denoiser = Denoiser(
         options.model,
         threads=options.threads,

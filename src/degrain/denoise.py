@@ -50,14 +50,19 @@ class _Wishes:
     sigma: float | None
     on_progress: Progress | None
 
-    def check(self) -> None:
-        """Raise UsageError for what is not possible."""
-        if not 0.0 <= self.strength <= 1.0:
-            msg = f"A strength of {self.strength} is not possible; give a number from 0 to 1."
-            raise UsageError(msg)
-        if self.sigma is not None and not 0.0 <= self.sigma <= 255.0:
-            msg = f"A noise level sigma of {self.sigma} is not possible; give 0 to 255."
-            raise UsageError(msg)
+
+def check_request(strength: float, sigma: float | None) -> None:
+    """Look at numbers before any picture is read.
+
+    Raises:
+        UsageError: one is not possible.
+    """
+    if not 0.0 <= strength <= 1.0:
+        msg = f"A strength of {strength:g} is not possible; give a number from 0 to 1."
+        raise UsageError(msg)
+    if sigma is not None and not 0.0 <= sigma <= 255.0:
+        msg = f"A noise level sigma of {sigma:g} is not possible; give 0 to 255."
+        raise UsageError(msg)
 
 
 class Denoiser:
@@ -291,7 +296,7 @@ class Denoiser:
         self, pages: Sequence[NDArray[Any]], outs: Sequence[NDArray[Any]], wishes: _Wishes
     ) -> None:
         """Denoise H×W×C pages into `outs`, arrays of the same shapes and dtypes."""
-        wishes.check()
+        check_request(wishes.strength, wishes.sigma)
         for page in pages:
             check_finite(page)
         report = _Report(sum(page.shape[0] * page.shape[1] for page in pages), wishes.on_progress)

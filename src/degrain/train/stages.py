@@ -140,28 +140,34 @@ def save(training: Training) -> None:
 def _budget_share(training: Training) -> float:
     """The running stage's part of the whole budget."""
     shares = training.recipe.shares
-    return shares[training.progress.stage] / sum(shares[stage] for stage in training.stages)
+    return shares[training.progress.stage] / sum(shares.get(stage, 0) for stage in training.stages)
 
 
 def _spent(training: Training) -> float:
     """Share of the running stage's budget that is used, 0..1 and beyond."""
     recipe, progress = training.recipe, training.progress
-    if recipe.steps is not None:
-        return progress.step / _stage_steps(training, recipe.steps)
+    steps = _stage_steps(training)
+    if steps is not None:
+        return progress.step / steps
     assert recipe.minutes is not None
     return progress.seconds / (60 * recipe.minutes * _budget_share(training))
 
 
-def _stage_steps(training: Training, steps: int) -> int:
-    """The running stage's part of a budget in steps."""
-    return max(1, round(steps * _budget_share(training)))
+def _stage_steps(training: Training) -> int | None:
+    """How many steps the running stage makes; None: as many as fit its minutes."""
+    recipe = training.recipe
+    if training.progress.stage == "1":
+        return recipe.steps_phase_1
+    if recipe.steps is None:
+        return None
+    return max(1, round(recipe.steps * _budget_share(training)))
 
 
 def _total(training: Training) -> float:
     """How many steps the running stage will make; with a budget in minutes as far as known."""
-    recipe, spent = training.recipe, _spent(training)
-    if recipe.steps is not None:
-        return _stage_steps(training, recipe.steps)
+    steps, spent = _stage_steps(training), _spent(training)
+    if steps is not None:
+        return steps
     return training.progress.step / spent if spent > 0 else float("inf")
 
 

@@ -40,8 +40,9 @@ class ThreePhaseRecipe:
         lr_denoiser, lr_discriminator: Adam's step lengths in phase 3 (paper: 1e-5, 1e-6).
         s: of Eq. 7 (paper: 0.99).
         adversarial_scale: factor on the adversarial loss (paper: 1).
+        steps_phase_1: length of phase 1, outside the budget and short: taken far, its features
+            only copy the pixel they stand on.
         shares: of the budget, by stage; those of the stages that run are scaled up to all of it.
-            Phase 1 is kept short: taken far, its features only copy the pixel they stand on.
         steps: budget in steps, or
         minutes: budget in minutes; exactly one of the two.
         fast: damping in bfloat16 while training.
@@ -73,9 +74,8 @@ class ThreePhaseRecipe:
     lr_discriminator: float = 1e-6
     s: float = 0.99
     adversarial_scale: float = 1.0
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {"1": 0.005, "2": 0.6, "cold": 0.1, "3": 0.3}
-    )
+    steps_phase_1: int = 60
+    shares: Mapping[str, float] = field(default_factory=lambda: {"2": 0.6, "cold": 0.1, "3": 0.3})
     steps: int | None = None
     minutes: float | None = 120.0
     fast: bool = True
@@ -117,7 +117,7 @@ THREE_PHASE: Final[dict[str, Callable[[], ThreePhaseRecipe]]] = {
         warmup_steps=10,
         ema=0.98,
         discriminator="scratch",
-        shares={"1": 0.1, "2": 0.5, "cold": 0.1, "3": 0.3},
+        steps_phase_1=3,
         minutes=None,
         steps=100,
     ),
