@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from degrain.bench import divakar_babu
-from degrain.bench.divakar_babu import draw_list, run_divakar_babu
+from degrain.bench.divakar_babu import Request, draw_list, run_divakar_babu
+from degrain.bench.divakar_babu_report import NOISE, PUBLISHED
 from degrain.errors import UsageError
+from degrain.files import read
 from degrain.zoo.card import ModelCard
 from partners import give_partner
 
@@ -43,15 +45,16 @@ def test_tables_and_ablation(two_ends: ModelCard, tmp_path: Path) -> None:
     chosen.write_text("p1\np3\n")
     variant = f"onnx:{two_ends.path.with_name('model.detail.onnx')}"
     results = tmp_path / "out"
-    code = run_divakar_babu(
+    request = Request(
         data,
         results,
         reference="other",
-        variants=[variant],
+        variants=["divakar-babu", variant],
         voc=voc,
         voc_ids=chosen,
         quiet=True,
     )
+    code = run_divakar_babu(request)
     assert code == 0
     report = (results / "report.md").read_text()
     titles = [line for line in report.splitlines() if line.startswith("## ")]
@@ -73,14 +76,15 @@ def test_tables_and_ablation(two_ends: ModelCard, tmp_path: Path) -> None:
     assert variant_change == pytest.approx([-x for x in phase_2], abs=0.011)
     rows = (results / "results.jsonl").read_text().count("\n")
     assert rows == 4 * 4 * 2 * 4  # suites, noises, pictures, methods
-    again = run_divakar_babu(data, results, reference="other", quiet=True)
+    again = run_divakar_babu(Request(data, results, reference="other", quiet=True))
     assert again == 0
     assert (results / "results.jsonl").read_text().count("\n") == rows
 
 
 def test_a_model_without_phase_3_has_table_1_only(two_ends: ModelCard, tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "bsds", 1)
-    run_divakar_babu(data, tmp_path / "out", model="other", reference="noisy", quiet=True)
+    out = tmp_path / "out"
+    run_divakar_babu(Request(data, out, model="other", reference="noisy", quiet=True))
     report = (tmp_path / "out" / "report.md").read_text()
     assert "phase 2" in report
     assert "phase 3" not in report
@@ -97,7 +101,7 @@ def test_the_list_is_drawn_by_its_seed(tmp_path: Path) -> None:
 def test_too_small_a_voc_folder(two_ends: ModelCard, tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "bsds", 1)
     with pytest.raises(UsageError, match="holds 1 pictures, not 200"):
-        run_divakar_babu(data, tmp_path / "out", voc=data, quiet=True)
+        run_divakar_babu(Request(data, tmp_path / "out", voc=data, quiet=True))
 
 
 def test_color_models_are_refused(
@@ -106,8 +110,46 @@ def test_color_models_are_refused(
     card = make_model("colorful", channels=3)
     monkeypatch.setenv("DEGRAIN_MODELS", str(card.path.parents[1]))
     with pytest.raises(UsageError, match="for color"):
-        run_divakar_babu(tmp_path, tmp_path / "out", model="colorful", quiet=True)
+        run_divakar_babu(Request(tmp_path, tmp_path / "out", model="colorful", quiet=True))
 
 
 def test_published_margins_belong_to_the_noise_levels() -> None:
-    assert all(len(v) == len(divakar_babu.NOISE) for v in divakar_babu.PUBLISHED.values())
+    assert all(len(v) == len(NOISE) for v in PUBLISHED.values())
+
+
+def write_run(folder: Path, psnr: float) -> Path:
+    """What `degrain train` leaves behind, as far as the experiment reads it."""
+    layer = {"connections": 5, "of": 8, "maps": 2, "of_maps": 4}
+    row = {
+        "phase": "2",
+        "step": 3,
+        "iteration": 5,
+        "psnr": dict.fromkeys(NOISE, psnr),
+        "survivors": {"layer 5": layer, "layer 6": {**layer, "connections": 7}},
+    }
+    judged = {**row, "phase": "3", "iteration": 9, "discriminator_accuracy": 0.9}
+    folder.mkdir()
+    text = "".join(json.dumps(line) + "\n" for line in (row, judged))
+    (folder / "metrics.jsonl").write_text(text)
+    (folder / "phase-2.pt").touch()
+    return folder
+
+
+def test_runs_give_figures_and_a_table(two_ends: ModelCard, tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "bsds", 1)
+    runs = [write_run(tmp_path / "mine", 30.0), write_run(tmp_path / "no-lp", 29.5)]
+    out = tmp_path / "out"
+    run_divakar_babu(Request(data, out, reference="other", runs=runs, quiet=True))
+    report = (out / "report.md").read_text()
+    assert cells(report, "mine") == [["3", "5 of 8", "7 of 8", "2 of 4", *["30.00"] * 4]]
+    assert cells(report, "no-lp")[0][-1] == "29.50"
+    assert "<!-- block runs -->" in report
+    for figure in ("fig5", "fig6", "fig7"):
+        assert read(out / f"{figure}.png").pages[0].std() > 0
+
+
+def test_a_run_that_has_not_ended_phase_2(two_ends: ModelCard, tmp_path: Path) -> None:
+    data, run = write_pictures(tmp_path / "bsds", 1), write_run(tmp_path / "mine", 30.0)
+    (run / "phase-2.pt").unlink()
+    with pytest.raises(UsageError, match="mine holds no run"):
+        run_divakar_babu(Request(data, tmp_path / "out", runs=[run], quiet=True))

@@ -85,6 +85,7 @@ def _bench_experiment(options: Bench) -> int:
         processes=options.processes,
         voc=options.voc,
         voc_ids=options.voc_ids,
+        runs=options.runs,
         quiet=options.quiet,
     )
     with needs_extra("bench", "The experiment"):

@@ -54,6 +54,9 @@ class Bench:
     """Pictures of PASCAL VOC, for the experiment divakar-babu."""
     voc_ids: Annotated[Path | None, arg(metavar="FILE")] = None
     """Text file that lists those to take; 200 drawn by the seed when not given."""
+    runs: Annotated[tuple[Path, ...], arg(metavar="RUN ...")] = ()
+    """Run folders of degrain train, for the experiment divakar-babu: the curves of the first, and
+    where each of them ended."""
     slow_pictures: Annotated[int, arg(metavar="N")] = 10
     """Slow methods (ksvd, epll, wnnm, bls-gsm, foe) get a seeded subset of N pictures; 0: all."""
     quiet: bool = False

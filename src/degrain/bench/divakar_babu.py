@@ -1,10 +1,12 @@
 """The experiment of Divakar & Babu 2017: Tables 1 and 2, beside BM3D of the same run; ablations.
 
-| part           | pictures                                  | rules                            |
+| part           | pictures                                  | rules, file                      |
 |----------------|-------------------------------------------|----------------------------------|
 | Tables 1 and 2 | the folder given: BSDS300 test, 100       | noisy pictures as floats; clip8  |
 | the same       | 200 of PASCAL VOC: a seeded list of ours  | the same                         |
 | ablation       | the folder given                          | floats                           |
+| Fig. 5, Fig. 6 | held-out pictures of a training run       | fig5.png, fig6.png               |
+| Fig. 7         | one picture of the folder given, σ 25     | fig7.png                         |
 
 The paper's other 200 pictures come from PASCAL VOC, and their list is not public; ours is drawn
 from the folder with a fixed seed and written beside the results.
@@ -13,52 +15,38 @@ from the folder with a fixed seed and written beside the results.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Final
 
+from degrain.bench.divakar_babu_report import NOISE, Measured, told, write_report
 from degrain.bench.rows import Row, read_rows, results_file
 from degrain.bench.run import run_suite
 from degrain.bench.suites import Suite, make_suite
 from degrain.errors import UsageError
 from degrain.zoo.store import detail_partner, load_model
 
-NOISE: Final = ("gaussian:10", "gaussian:15", "gaussian:20", "gaussian:25")
 PROTOCOLS: Final = ("float", "clip8")
+SHOWN: Final = "gaussian:25"
+"""Noise of Fig. 7."""
 VOC_PICTURES: Final = 200
 VOC_LIST: Final = "voc-list.txt"
-PUBLISHED: Final[Mapping[str, tuple[float, ...]]] = {
-    "phase 2": (-1.01, -0.41, -0.16, -0.43),
-    "phase 3": (0.03, 0.08, 0.06, 0.13),
-}
-"""The paper's margins over BM3D in dB on its 300 pictures, Tables 1 and 2, for `NOISE`."""
 
 
-def run_divakar_babu(
-    data: Path,
-    output: Path,
-    *,
-    model: str = "divakar-babu",
-    reference: str = "bm3d",
-    variants: Sequence[str] = (),
-    voc: Path | None = None,
-    voc_ids: Path | None = None,
-    ids: Path | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    processes: int = 1,
-    quiet: bool = False,
-) -> int:
-    """Measure the tables and write `report.md`; rows already there are not measured again.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to measure, and how.
 
-    Args:
+    Attributes:
         data: folder with the hundred test pictures of BSDS300.
-        output: folder for rows, lists and the report.
+        output: folder for rows, lists, figures and the report.
         model: name or file of the network; its card may name a phase-3 partner.
         reference: method of the same run that margins are taken over; it is told σ.
-        variants: methods to compare it with, such as `onnx:no-damping.onnx`: the ablation.
+        variants: methods to compare with each other, such as `onnx:no-damping.onnx`: the
+            ablation. Differences are taken to the first.
+        runs: run folders of `degrain train`, the model's own first: figures 5 and 6, and a table
+            of where each of them ended.
         voc: folder with pictures of PASCAL VOC.
         voc_ids: list of those to take; default: 200 drawn with the seed.
         ids: list of the pictures of `data` to take.
@@ -67,48 +55,54 @@ def run_divakar_babu(
         threads: per method.
         processes: how many pictures are worked on at once.
         quiet: show no progress.
+    """
+
+    data: Path
+    output: Path
+    model: str = "divakar-babu"
+    reference: str = "bm3d"
+    variants: Sequence[str] = ()
+    runs: Sequence[Path] = ()
+    voc: Path | None = None
+    voc_ids: Path | None = None
+    ids: Path | None = None
+    limit: int | None = None
+    seed: int = 0
+    threads: int | None = None
+    processes: int = 1
+    quiet: bool = False
+
+
+def run_divakar_babu(request: Request) -> int:
+    """Measure the tables, draw the figures, write `report.md`.
+
+    Rows that are already there are not measured again.
 
     Returns:
         0, or 1 if a method failed on a picture.
 
     Raises:
-        UsageError: pictures, model or package are missing.
+        UsageError: pictures, model, run or package are missing.
         ModelError: a model is damaged.
     """
-    ends = _ends(model)
-    output.mkdir(parents=True, exist_ok=True)
-    folders = [(data, ids)]
-    if voc is not None:
-        folders.append((voc, voc_ids or draw_list(voc, output / VOC_LIST, seed)))
-    failures, parts = 0, [_heading(model)]
-    for folder, chosen in folders:
-        for protocol in PROTOCOLS:
-            suite = make_suite(
-                folder,
-                noise=NOISE,
-                gray=True,
-                ids=chosen,
-                protocol=protocol,
-                seed=seed,
-                limit=limit,
-            )
-            extra = variants if (folder, protocol) == (data, "float") else ()
-            methods = ["noisy", reference, *ends.values(), *extra]
-            failures += run_suite(
-                suite,
-                methods,
-                output,
-                threads=threads,
-                processes=processes,
-                slow_pictures=None,
-                quiet=quiet,
-            )
-            rows = _rows(output, suite)
-            parts.append(tables(folder.name, suite, rows, ends, reference))
-            if extra:
-                parts.append(ablation(rows, ends, extra))
-    (output / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print(output / "report.md")
+    request.output.mkdir(parents=True, exist_ok=True)
+    runs = {run.name: _run_rows(run) for run in request.runs}
+    failures, parts = 0, []
+    for part in _parts(request):
+        methods = ["noisy", part.reference, *part.ends.values(), *part.variants]
+        failures += run_suite(
+            part.suite,
+            methods,
+            request.output,
+            threads=request.threads,
+            processes=request.processes,
+            slow_pictures=None,
+            quiet=request.quiet,
+        )
+        parts.append(replace(part, rows=_rows(request.output, part.suite)))
+    write_report(request.output / "report.md", request.model, parts, runs)
+    _draw(request, parts[0])
+    print(request.output / "report.md")
     return 1 if failures else 0
 
 
@@ -130,48 +124,35 @@ def draw_list(folder: Path, target: Path, seed: int, count: int = VOC_PICTURES) 
     return target
 
 
-def tables(
-    name: str,
-    suite: Suite,
-    rows: Sequence[Row],
-    ends: Mapping[str, str],
-    reference: str = "bm3d",
-) -> str:
-    """Tables 1 and 2 for one folder and protocol, as Markdown.
-
-    Args:
-        name: of the folder, for the title.
-        suite: the rules.
-        rows: measured by these rules.
-        ends: `phase 2` and `phase 3`, as far as there are, to method names.
-        reference: what margins are taken over.
-    """
-    told = _told(reference)
-    lines = [f"## {name}, {suite.protocol}", "", f"{suite.rules}.", ""]
-    lines += _row(["", *(spec.replace("gaussian:", "σ ") for spec in NOISE)])
-    lines += _row(["---"] * (1 + len(NOISE)))
-    for label, method in {"noisy": "noisy", told: reference, **ends}.items():
-        lines += _row([f"{label}, dB / SSIM", *(_quality(rows, method, n) for n in NOISE)])
-    for label, method in ends.items():
-        margins = [_margin(rows, method, reference, spec) for spec in NOISE]
-        lines += _row([f"{label} − {told}, dB (± standard error)", *margins])
-        published = (f"{value:+.2f}" for value in PUBLISHED[label])
-        lines += _row([f"{label} − BM3D, published (300 pictures)", *published])
-    return "\n".join(lines)
+def typical_picture(part: Measured) -> str | None:
+    """The picture of Fig. 7, by a rule and not by taste: that with phase 2's median PSNR."""
+    psnr = part.by_picture(part.ends["phase 2"], SHOWN)
+    ordered = sorted(psnr, key=lambda name: (psnr[name], name))
+    return ordered[len(ordered) // 2] if ordered else None
 
 
-def ablation(rows: Sequence[Row], ends: Mapping[str, str], variants: Sequence[str]) -> str:
-    """What each variant gains or loses against the whole network after phase 2, as Markdown."""
-    whole = ends["phase 2"]
-    lines = ["## Ablation", "", f"PSNR in dB and SSIM; differences to {_label(whole)}.", ""]
-    lines += _row(["", *(spec.replace("gaussian:", "σ ") for spec in NOISE)])
-    lines += _row(["---"] * (1 + len(NOISE)))
-    for method in (*ends.values(), *variants):
-        lines += _row([_label(method), *(_quality(rows, method, spec) for spec in NOISE)])
-        if method != whole:
-            margins = [_margin(rows, method, whole, spec) for spec in NOISE]
-            lines += _row([f"{_label(method)}, difference", *margins])
-    return "\n".join(lines)
+def _parts(request: Request) -> Iterator[Measured]:
+    """What has to be measured; folders are looked into when their turn comes."""
+    ends = _ends(request.model)
+    folders = [("", request.data, request.ids)]
+    if request.voc is not None:
+        list_file = request.output / VOC_LIST
+        chosen = request.voc_ids or draw_list(request.voc, list_file, request.seed)
+        folders.append(("voc-", request.voc, chosen))
+    for prefix, folder, ids in folders:
+        for protocol in PROTOCOLS:
+            suite = make_suite(
+                folder,
+                noise=NOISE,
+                gray=True,
+                ids=ids,
+                protocol=protocol,
+                seed=request.seed,
+                limit=request.limit,
+            )
+            variants = () if prefix or protocol != "float" else request.variants
+            title = f"{folder.name}, {protocol}"
+            yield Measured(prefix + protocol, title, suite, (), ends, request.reference, variants)
 
 
 def _ends(model: str) -> dict[str, str]:
@@ -186,14 +167,6 @@ def _ends(model: str) -> dict[str, str]:
     return {"phase 2": first, "phase 3": f"onnx:{detail_partner(card)}"}
 
 
-def _told(reference: str) -> str:
-    return "BM3D (told σ)" if reference == "bm3d" else _label(reference)
-
-
-def _heading(model: str) -> str:
-    return f"# Divakar & Babu 2017, measured\n\nModel: {_label(model)}; blind."
-
-
 def _rows(output: Path, suite: Suite) -> list[Row]:
     """The good rows of these rules, the latest of each."""
     found = read_rows(results_file(output))
@@ -201,36 +174,45 @@ def _rows(output: Path, suite: Suite) -> list[Row]:
     return list({(row["method"], row["picture"], row["noise"]): row for row in good}.values())
 
 
-def _by_picture(rows: Sequence[Row], method: str, spec: str, what: str) -> dict[str, float]:
-    return {
-        row["picture"]: row[what]
-        for row in rows
-        if row["method"] == method and row["noise"] == spec and row[what] is not None
-    }
+def _run_rows(run: Path) -> list[Row]:
+    """The validations of a training run.
+
+    Raises:
+        UsageError: it has not come to the end of phase 2.
+    """
+    from degrain.train.journal import read_rows as read_journal
+
+    rows = read_journal(run)
+    if not (run / "phase-2.pt").is_file() or not any(row["phase"] == "2" for row in rows):
+        msg = f"{run} holds no run of degrain train that has ended phase 2."
+        raise UsageError(msg)
+    return rows
 
 
-def _quality(rows: Sequence[Row], method: str, spec: str) -> str:
-    psnr = _by_picture(rows, method, spec, "psnr").values()
-    ssim = _by_picture(rows, method, spec, "ssim").values()
-    if not psnr:
-        return "-"
-    return f"{fmean(psnr):.2f} / {fmean(ssim):.4f}" if ssim else f"{fmean(psnr):.2f} / -"
+def _draw(request: Request, part: Measured) -> None:
+    """All figures that there is something for."""
+    if request.runs:
+        from degrain.train.curves import draw_adversarial, draw_psnr
+
+        draw_psnr(request.runs[0], request.output / "fig5.png")
+        draw_adversarial(request.runs[0], request.output / "fig6.png")
+    shown = typical_picture(part)
+    if shown is not None:
+        _draw_panels(request, part, shown)
 
 
-def _margin(rows: Sequence[Row], method: str, base: str, spec: str) -> str:
-    """Mean difference over the pictures that both have, with its standard error."""
-    first, second = (_by_picture(rows, name, spec, "psnr") for name in (method, base))
-    differences = [first[picture] - second[picture] for picture in first.keys() & second.keys()]
-    if not differences:
-        return "-"
-    error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
-    return f"{fmean(differences):+.2f} (± {error:.2f})"
+def _draw_panels(request: Request, part: Measured, shown: str) -> None:
+    """Fig. 7: the methods once more on one picture."""
+    from degrain.bench import figures
+    from degrain.bench.methods import open_method
 
-
-def _label(method: str) -> str:
-    """A method without the folder of its file."""
-    return Path(method.removeprefix("onnx:")).name
-
-
-def _row(cells: Sequence[str]) -> list[str]:
-    return ["| " + " | ".join(cells) + " |"]
+    clean = part.suite.clean(shown)
+    noisy = part.suite.noisy(clean, shown, SHOWN)
+    pictures, quality = {"noisy": noisy}, {"noisy": part.by_picture("noisy", SHOWN)[shown]}
+    for label, name in {told(part.reference): part.reference, **part.ends}.items():
+        known = part.by_picture(name, SHOWN).get(shown)
+        if known is not None:
+            method = open_method(name, gray=True, threads=request.threads)
+            pictures[label], quality[label] = method.run(noisy, SHOWN)[0], known
+    box = figures.busiest_box(clean, max(16, min(clean.shape) // 4))
+    figures.panels(clean, pictures, box, request.output / "fig7.png", quality)

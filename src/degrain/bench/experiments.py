@@ -28,6 +28,7 @@ class Wishes:
         processes: how many pictures slow methods work on at once.
         voc: folder with pictures of PASCAL VOC, for experiments that take some.
         voc_ids: list of those to take.
+        runs: run folders of `degrain train`, for experiments that show how a network learned.
         quiet: show no progress.
     """
 
@@ -42,6 +43,7 @@ class Wishes:
     processes: int = 1
     voc: Path | None = None
     voc_ids: Path | None = None
+    runs: tuple[Path, ...] = ()
     quiet: bool = False
 
 
@@ -58,15 +60,16 @@ def _jain_seung(wishes: Wishes) -> int:
 
 
 def _divakar_babu(wishes: Wishes) -> int:
-    """The first of the methods is the network itself, the others are ablations."""
-    from degrain.bench.divakar_babu import run_divakar_babu
+    """The first of the methods is the network itself, the others are an ablation's."""
+    from degrain.bench.divakar_babu import Request, run_divakar_babu
 
     model, *variants = wishes.references or ("divakar-babu",)
-    return run_divakar_babu(
+    request = Request(
         wishes.data,
         wishes.results,
         model=model.removeprefix("onnx:"),
         variants=variants,
+        runs=wishes.runs,
         voc=wishes.voc,
         voc_ids=wishes.voc_ids,
         ids=wishes.ids,
@@ -76,6 +79,7 @@ def _divakar_babu(wishes: Wishes) -> int:
         processes=wishes.processes,
         quiet=wishes.quiet,
     )
+    return run_divakar_babu(request)
 
 
 EXPERIMENTS: Mapping[str, Experiment] = {

@@ -95,8 +95,11 @@ class MultiScaleDampedNet(nn.Module):
 
     def extract(self, x_nchw: Tensor) -> Tensor:
         """Layer 1: N×240×H×W, all scales side by side, after ReLU."""
-        maps = torch.cat([layer(x_nchw) for layer in self.features], 1)
-        return functional.relu(maps)
+        maps = [layer(x_nchw) for layer in self.features]
+        if self.fast_damping and self.training:
+            # PyTorch lays out the 1×1 filters' maps in the other order, and all would follow.
+            maps = [part.contiguous(memory_format=torch.channels_last) for part in maps]
+        return functional.relu(torch.cat(maps, 1))
 
     def damp(self, features_nchw: Tensor) -> Tensor:
         """Layers 2 to 4: every feature times its own factor between 0 and 1."""

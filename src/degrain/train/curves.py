@@ -42,15 +42,23 @@ def draw_curves(run: Path) -> list[Path]:
     Returns:
         The files written; a figure without any data is left out.
     """
-    rows = read_rows(run)
-    drawn = []
-    noisy = [row for row in rows if row["phase"] in ("2", "3")]
-    if noisy:
-        drawn.append(_save(_psnr_figure(noisy), run / "figure-5-psnr.png"))
-    judged = [row for row in rows if "discriminator_accuracy" in row]
-    if judged:
-        drawn.append(_save(_adversarial_figure(judged), run / "figure-6-adversarial.png"))
-    return drawn
+    drawn = [
+        draw_psnr(run, run / "figure-5-psnr.png"),
+        draw_adversarial(run, run / "figure-6-adversarial.png"),
+    ]
+    return [path for path in drawn if path is not None]
+
+
+def draw_psnr(run: Path, path: Path) -> Path | None:
+    """Fig. 5; None if the run has validated nothing yet."""
+    noisy = [row for row in read_rows(run) if row["phase"] in ("2", "3")]
+    return _save(_psnr_figure(noisy), path) if noisy else None
+
+
+def draw_adversarial(run: Path, path: Path) -> Path | None:
+    """Fig. 6; None if the run has not come to phase 3."""
+    judged = [row for row in read_rows(run) if "discriminator_accuracy" in row]
+    return _save(_adversarial_figure(judged), path) if judged else None
 
 
 def draw_sheet(training: Training) -> list[Path]:

@@ -1,0 +1,145 @@
+"""The report of the experiment `divakar-babu`: its tables as Markdown, recomputed from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+from degrain.bench.report import markdown_table
+from degrain.bench.rows import Row
+from degrain.bench.suites import Suite
+
+NOISE: Final = ("gaussian:10", "gaussian:15", "gaussian:20", "gaussian:25")
+PUBLISHED: Final[Mapping[str, tuple[float, ...]]] = {
+    "phase 2": (-1.01, -0.41, -0.16, -0.43),
+    "phase 3": (0.03, 0.08, 0.06, 0.13),
+}
+"""The paper's margins over BM3D in dB on its 300 pictures, Tables 1 and 2, for `NOISE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured by one set of rules.
+
+    Attributes:
+        name: of the block, such as `float` or `voc-clip8`.
+        title: for the reader.
+        suite: the rules.
+        rows: the good rows, the latest of each.
+        ends: `phase 2` and `phase 3`, as far as there are, to method names.
+        reference: what margins are taken over.
+        variants: methods of the ablation.
+    """
+
+    name: str
+    title: str
+    suite: Suite
+    rows: Sequence[Row]
+    ends: Mapping[str, str]
+    reference: str = "bm3d"
+    variants: Sequence[str] = ()
+
+    def by_picture(self, method: str, spec: str, what: str = "psnr") -> dict[str, float]:
+        """One figure of every picture."""
+        return {
+            row["picture"]: row[what]
+            for row in self.rows
+            if row["method"] == method and row["noise"] == spec and row[what] is not None
+        }
+
+
+def write_report(
+    path: Path, model: str, parts: Sequence[Measured], runs: Mapping[str, Sequence[Row]]
+) -> None:
+    """Write `report.md`: one block for each table, between comments that name it."""
+    text = [f"# Divakar & Babu 2017, measured\n\nModel: {label_of(model)}; blind."]
+    for part in parts:
+        text.append(_block(part.title, part.name, _tables(part)))
+        if part.variants:
+            text.append(_block("Ablation", "ablation", _ablation(part)))
+    if runs:
+        text.append(_block("Training runs", "runs", _runs(runs)))
+    path.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+
+
+def label_of(method: str) -> str:
+    """A method without the folder of its file."""
+    return Path(method.removeprefix("onnx:")).name
+
+
+def told(reference: str) -> str:
+    """The reference as a reader shall see it."""
+    return "BM3D (told σ)" if reference == "bm3d" else label_of(reference)
+
+
+def _block(title: str, name: str, text: str) -> str:
+    return f"## {title}\n\n<!-- block {name} -->\n{text}\n<!-- end {name} -->"
+
+
+def _tables(part: Measured) -> str:
+    """Tables 1 and 2 for one folder and protocol."""
+    base = told(part.reference)
+    shown = {"noisy": "noisy", base: part.reference, **part.ends}
+    lines = [
+        [f"{label}, dB / SSIM", *(_quality(part, method, spec) for spec in NOISE)]
+        for label, method in shown.items()
+    ]
+    for label, method in part.ends.items():
+        margins = [_margin(part, method, part.reference, spec) for spec in NOISE]
+        lines.append([f"{label} − {base}, dB (± standard error)", *margins])
+        published = (f"{value:+.2f}" for value in PUBLISHED[label])
+        lines.append([f"{label} − BM3D, published (300 pictures)", *published])
+    return f"{part.suite.rules}.\n\n{markdown_table(_heads(''), lines)}"
+
+
+def _ablation(part: Measured) -> str:
+    """What each variant gains or loses against the first of them."""
+    whole, *others = part.variants
+    lines = [[label_of(whole), *(_quality(part, whole, spec) for spec in NOISE)]]
+    for method in others:
+        lines.append([label_of(method), *(_quality(part, method, spec) for spec in NOISE)])
+        margins = [_margin(part, method, whole, spec) for spec in NOISE]
+        lines.append([f"{label_of(method)}, difference", *margins])
+    head = f"PSNR in dB and SSIM; differences to {label_of(whole)}, ± standard error."
+    return f"{head}\n\n{markdown_table(_heads(''), lines)}"
+
+
+def _runs(runs: Mapping[str, Sequence[Row]]) -> str:
+    """Where phase 2 of every run ended, on its held-out pictures, and what survived."""
+    heads = _heads("run")
+    heads[1:1] = ["steps", "connections of layer 5", "of layer 6", "maps that layer 5 reads"]
+    return markdown_table(heads, [_run_line(name, rows) for name, rows in runs.items()])
+
+
+def _run_line(name: str, rows: Sequence[Row]) -> list[str]:
+    last: Mapping[str, Any] = [row for row in rows if row["phase"] == "2"][-1]
+    fifth, sixth = last["survivors"]["layer 5"], last["survivors"]["layer 6"]
+    counts = [f"{layer['connections']} of {layer['of']}" for layer in (fifth, sixth)]
+    maps = f"{fifth['maps']} of {fifth['of_maps']}"
+    quality = [f"{last['psnr'][spec]:.2f}" if spec in last["psnr"] else "-" for spec in NOISE]
+    return [name, str(last["step"]), *counts, maps, *quality]
+
+
+def _heads(first: str) -> list[str]:
+    return [first, *(spec.replace("gaussian:", "σ ") for spec in NOISE)]
+
+
+def _quality(part: Measured, method: str, spec: str) -> str:
+    psnr = part.by_picture(method, spec).values()
+    ssim = part.by_picture(method, spec, "ssim").values()
+    if not psnr:
+        return "-"
+    return f"{fmean(psnr):.2f} / {fmean(ssim):.4f}" if ssim else f"{fmean(psnr):.2f} / -"
+
+
+def _margin(part: Measured, method: str, base: str, spec: str) -> str:
+    """Mean difference over the pictures that both have, with its standard error."""
+    first, second = (part.by_picture(name, spec) for name in (method, base))
+    differences = [first[picture] - second[picture] for picture in first.keys() & second.keys()]
+    if not differences:
+        return "-"
+    error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
+    return f"{fmean(differences):+.2f} (± {error:.2f})"
