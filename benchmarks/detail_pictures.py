@@ -1,4 +1,4 @@
-"""Make docs/images/divakar-babu-2017/detail.png: from faithful to more texture, on parts of pictures.
+"""Make docs/images/divakar-babu-2017/detail.png: from faithful to more texture, on squares.
 
     python benchmarks/detail_pictures.py --part photos/a.jpg:620,10 --part photos/b.jpg:40,300 ...
 
@@ -10,6 +10,7 @@ in dB (8 bits, clipped and rounded) and the perceptual distance of the square, i
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,18 @@ from numpy.typing import NDArray
 
 import degrain
 from degrain import files
-from degrain.metrics import psnr, to_gray
+from degrain.bench.suites import to_gray
+from degrain.metrics import psnr
 from degrain.noise import add_noise
 from degrain.picture import Picture
+
+Gray = NDArray[np.uint8]
+"""H×W×1."""
 
 MARGIN_PX = 32
 GAP_PX = 6
 DETAILS = (0.0, 0.5, 1.0)
+FIGURE = Path("docs/images/divakar-babu-2017/detail.png")
 
 
 def main() -> None:
@@ -48,8 +54,7 @@ def main() -> None:
         squares = [square[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX] for square in row]
         rows.append(np.concatenate([with_gap(zoomed(s, options.zoom)) for s in squares], axis=1))
         told = [
-            f"{psnr(squares[0], s, data_range=255):.2f} dB{distance(squares[0], s)}"
-            for s in squares[1:]
+            quality(squares[0], square) + distance(squares[0], square) for square in squares[1:]
         ]
         print(f"| {Path(text.partition(':')[0]).name} | {' | '.join(told)} |")
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +62,7 @@ def main() -> None:
     files.write(Picture(pages=(figure,)), options.output, overwrite=True)
 
 
-def part(text: str, side: int, noise: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def part(text: str, side: int, noise: str) -> tuple[Gray, Gray]:
     """The square of `FILE:LEFT,TOP` in gray with a margin around it, clean and noisy."""
     name, _, place = text.rpartition(":")
     left, top = (int(number) - MARGIN_PX for number in place.split(","))
@@ -70,7 +75,12 @@ def part(text: str, side: int, noise: str) -> tuple[NDArray[np.uint8], NDArray[n
     return clean, add_noise(clean, noise, seed=0)
 
 
-def measure(vgg_file: str | None):  # noqa: ANN201 - a function from two pictures to text
+def quality(clean: Gray, other: Gray) -> str:
+    """PSNR as text."""
+    return f"{psnr(clean, other, data_range=255):.2f} dB"
+
+
+def measure(vgg_file: str | None) -> Callable[[Gray, Gray], str]:
     """The perceptual distance as text; without VGG19's weights nothing."""
     if vgg_file is None:
         return lambda clean, other: ""
@@ -80,22 +90,22 @@ def measure(vgg_file: str | None):  # noqa: ANN201 - a function from two picture
 
     vgg = load_vgg(vgg_file)
 
-    def tensor(picture: NDArray[np.uint8]) -> torch.Tensor:
+    def tensor(picture: Gray) -> torch.Tensor:
         return torch.from_numpy(picture.astype(np.float32) / 255).movedim(-1, 0)[None]
 
-    def distance(clean: NDArray[np.uint8], other: NDArray[np.uint8]) -> str:
+    def distance(clean: Gray, other: Gray) -> str:
         with torch.no_grad():
             return f", {float(perceptual_distance(vgg, tensor(other), tensor(clean))):.3f}"
 
     return distance
 
 
-def zoomed(picture: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+def zoomed(picture: Gray, times: int) -> Gray:
     """Every pixel as a square."""
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def with_gap(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def with_gap(picture: Gray) -> Gray:
     """White to the right and below."""
     return np.pad(picture, ((0, GAP_PX), (0, GAP_PX), (0, 0)), constant_values=255)
 
