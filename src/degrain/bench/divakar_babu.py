@@ -4,7 +4,7 @@
 |----------------|-------------------------------------------|----------------------------------|
 | Tables 1 and 2 | the folder given: BSDS300 test, 100       | noisy pictures as floats; clip8  |
 | the same       | 200 of PASCAL VOC: a seeded list of ours  | the same                         |
-| ablation       | the folder given                          | floats                           |
+| ablation       | 20 of the folder given, by their names    | floats                           |
 | Fig. 5, Fig. 6 | held-out pictures of a training run       | fig5.png, fig6.png               |
 | Fig. 7         | one picture of the folder given, σ 25     | fig7.png                         |
 
@@ -20,16 +20,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from degrain.bench.divakar_babu_report import NOISE, Measured, told, write_report
+from degrain.bench.divakar_babu_report import NOISE, Measured, label_of, told, write_report
 from degrain.bench.rows import Row, read_rows, results_file
 from degrain.bench.run import run_suite
-from degrain.bench.suites import Suite, make_suite
+from degrain.bench.suites import Suite, data_hash, make_suite
 from degrain.errors import UsageError
 from degrain.zoo.store import detail_partner, load_model
 
 PROTOCOLS: Final = ("float", "clip8")
 SHOWN: Final = "gaussian:25"
 """Noise of Fig. 7."""
+ABLATION_PICTURES: Final = 20
+"""Differences are paired, so that few pictures tell them; a network with 3×3 damping is slow."""
 VOC_PICTURES: Final = 200
 VOC_LIST: Final = "voc-list.txt"
 
@@ -89,10 +91,9 @@ def run_divakar_babu(request: Request) -> int:
     runs = {run.name: _run_rows(run) for run in request.runs}
     failures, parts = 0, []
     for part in _parts(request):
-        methods = ["noisy", part.reference, *part.ends.values(), *part.variants]
         failures += run_suite(
             part.suite,
-            methods,
+            part.methods,
             request.output,
             threads=request.threads,
             processes=request.processes,
@@ -126,7 +127,7 @@ def draw_list(folder: Path, target: Path, seed: int, count: int = VOC_PICTURES) 
 
 def typical_picture(part: Measured) -> str | None:
     """The picture of Fig. 7, by a rule and not by taste: that with phase 2's median PSNR."""
-    psnr = part.by_picture(part.ends["phase 2"], SHOWN)
+    psnr = part.by_picture(part.networks["phase 2"], SHOWN)
     ordered = sorted(psnr, key=lambda name: (psnr[name], name))
     return ordered[len(ordered) // 2] if ordered else None
 
@@ -141,18 +142,31 @@ def _parts(request: Request) -> Iterator[Measured]:
         folders.append(("voc-", request.voc, chosen))
     for prefix, folder, ids in folders:
         for protocol in PROTOCOLS:
-            suite = make_suite(
-                folder,
-                noise=NOISE,
-                gray=True,
-                ids=ids,
-                protocol=protocol,
-                seed=request.seed,
-                limit=request.limit,
-            )
-            variants = () if prefix or protocol != "float" else request.variants
+            suite = _suite(request, folder, ids, protocol)
             title = f"{folder.name}, {protocol}"
-            yield Measured(prefix + protocol, title, suite, (), ends, request.reference, variants)
+            yield Measured(prefix + protocol, title, suite, request.reference, ends)
+    if request.variants:
+        few = _few(_suite(request, request.data, request.ids, "float"))
+        variants = {label_of(name): name for name in request.variants}
+        yield Measured("ablation", "Ablation", few, request.variants[0], variants)
+
+
+def _suite(request: Request, folder: Path, ids: Path | None, protocol: str) -> Suite:
+    return make_suite(
+        folder,
+        noise=NOISE,
+        gray=True,
+        ids=ids,
+        protocol=protocol,
+        seed=request.seed,
+        limit=request.limit,
+    )
+
+
+def _few(suite: Suite) -> Suite:
+    """Some of the pictures, chosen by their names alone."""
+    names = tuple(sorted(suite.ranked()[:ABLATION_PICTURES]))
+    return replace(suite, names=names, data=data_hash(suite.root, names))
 
 
 def _ends(model: str) -> dict[str, str]:
@@ -209,7 +223,7 @@ def _draw_panels(request: Request, part: Measured, shown: str) -> None:
     clean = part.suite.clean(shown)
     noisy = part.suite.noisy(clean, shown, SHOWN)
     pictures, quality = {"noisy": noisy}, {"noisy": part.by_picture("noisy", SHOWN)[shown]}
-    for label, name in {told(part.reference): part.reference, **part.ends}.items():
+    for label, name in {told(part.reference): part.reference, **part.networks}.items():
         known = part.by_picture(name, SHOWN).get(shown)
         if known is not None:
             method = open_method(name, gray=True, threads=request.threads)

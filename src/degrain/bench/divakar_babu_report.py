@@ -22,25 +22,28 @@ PUBLISHED: Final[Mapping[str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured by one set of rules.
+    """What is measured by one set of rules.
 
     Attributes:
         name: of the block, such as `float` or `voc-clip8`.
         title: for the reader.
         suite: the rules.
+        reference: method that margins are taken over.
+        networks: labels, such as `phase 2` and `phase 3` or those of an ablation, to method names.
         rows: the good rows, the latest of each.
-        ends: `phase 2` and `phase 3`, as far as there are, to method names.
-        reference: what margins are taken over.
-        variants: methods of the ablation.
     """
 
     name: str
     title: str
     suite: Suite
-    rows: Sequence[Row]
-    ends: Mapping[str, str]
-    reference: str = "bm3d"
-    variants: Sequence[str] = ()
+    reference: str
+    networks: Mapping[str, str]
+    rows: Sequence[Row] = ()
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods, each once."""
+        return list(dict.fromkeys(["noisy", self.reference, *self.networks.values()]))
 
     def by_picture(self, method: str, spec: str, what: str = "psnr") -> dict[str, float]:
         """One figure of every picture."""
@@ -57,9 +60,7 @@ def write_report(
     """Write `report.md`: one block for each table, between comments that name it."""
     text = [f"# Divakar & Babu 2017, measured\n\nModel: {label_of(model)}; blind."]
     for part in parts:
-        text.append(_block(part.title, part.name, _tables(part)))
-        if part.variants:
-            text.append(_block("Ablation", "ablation", _ablation(part)))
+        text.append(_block(part.title, part.name, _table(part)))
     if runs:
         text.append(_block("Training runs", "runs", _runs(runs)))
     path.write_text("\n\n".join(text) + "\n", encoding="utf-8")
@@ -79,32 +80,26 @@ def _block(title: str, name: str, text: str) -> str:
     return f"## {title}\n\n<!-- block {name} -->\n{text}\n<!-- end {name} -->"
 
 
-def _tables(part: Measured) -> str:
-    """Tables 1 and 2 for one folder and protocol."""
+def _table(part: Measured) -> str:
+    """Every method at every noise level, and its margins over the reference.
+
+    Tables 1 and 2 of the paper, or an ablation.
+    """
     base = told(part.reference)
-    shown = {"noisy": "noisy", base: part.reference, **part.ends}
+    shown = {"noisy": "noisy", base: part.reference, **part.networks}
     lines = [
         [f"{label}, dB / SSIM", *(_quality(part, method, spec) for spec in NOISE)]
         for label, method in shown.items()
     ]
-    for label, method in part.ends.items():
+    for label, method in part.networks.items():
+        if method == part.reference:
+            continue
         margins = [_margin(part, method, part.reference, spec) for spec in NOISE]
         lines.append([f"{label} − {base}, dB (± standard error)", *margins])
-        published = (f"{value:+.2f}" for value in PUBLISHED[label])
-        lines.append([f"{label} − BM3D, published (300 pictures)", *published])
+        if label in PUBLISHED:
+            published = (f"{value:+.2f}" for value in PUBLISHED[label])
+            lines.append([f"{label} − BM3D, published (300 pictures)", *published])
     return f"{part.suite.rules}.\n\n{markdown_table(_heads(''), lines)}"
-
-
-def _ablation(part: Measured) -> str:
-    """What each variant gains or loses against the first of them."""
-    whole, *others = part.variants
-    lines = [[label_of(whole), *(_quality(part, whole, spec) for spec in NOISE)]]
-    for method in others:
-        lines.append([label_of(method), *(_quality(part, method, spec) for spec in NOISE)])
-        margins = [_margin(part, method, whole, spec) for spec in NOISE]
-        lines.append([f"{label_of(method)}, difference", *margins])
-    head = f"PSNR in dB and SSIM; differences to {label_of(whole)}, ± standard error."
-    return f"{head}\n\n{markdown_table(_heads(''), lines)}"
 
 
 def _runs(runs: Mapping[str, Sequence[Row]]) -> str:
