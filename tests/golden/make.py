@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from degrain import Denoiser, list_models
+from degrain.zoo.card import ModelCard
 
 
 def fixed_picture(channels: int) -> np.ndarray:
@@ -25,15 +26,20 @@ def fixed_picture(channels: int) -> np.ndarray:
     return np.stack(layers, axis=2).astype(np.float32)
 
 
-def answer(name: str, channels: int) -> np.ndarray:
-    """The model's output on the fixed picture, H×W×C."""
-    return Denoiser(name)(fixed_picture(channels))
+def answers(card: ModelCard) -> dict[str, np.ndarray]:
+    """The model's outputs on the fixed picture, H×W×C: of both ends if it has two."""
+    picture = fixed_picture(card.channels)
+    found = {"answer": Denoiser(card.name)(picture)}
+    if card.detail_model:
+        found["detail"] = Denoiser(card.name, detail=1.0)(picture)
+    return found
 
 
 def main() -> None:
+    """Write the vectors of all shipped models."""
     for card in list_models():
         path = Path(__file__).with_name(f"{card.name}.npz")
-        np.savez_compressed(path, answer=answer(card.name, card.channels))
+        np.savez_compressed(path, **answers(card))
         print(path)
 
 
