@@ -75,14 +75,22 @@ def quantize(model: str, data: Sequence[Path], *, noise: str | None = None) -> M
 
 def _spec(card: ModelCard, noise: str | None) -> str:
     """The noise that the ranges come from."""
-    try:
-        parse_noise(noise or card.noise)
-    except UsageError as error:
-        if noise:
-            raise
+    if noise:
+        parse_noise(noise)
+        return noise
+    if not _makeable(card.noise):
         msg = f"The card of {card.name} names no noise that can be made; give one with --noise."
-        raise UsageError(msg) from error
-    return noise or card.noise
+        raise UsageError(msg)
+    return card.noise
+
+
+def _makeable(noise: str) -> str:
+    """The spec, if it is one; the card of a model trained on pairs says something else."""
+    try:
+        parse_noise(noise)
+    except UsageError:
+        return ""
+    return noise
 
 
 def _write(body: Body, samples: dict[str, Floats], output: Path) -> None:
@@ -123,8 +131,9 @@ def _samples(body: Body, card: ModelCard, packed: Pack, spec: str) -> dict[str, 
 def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, float]:
     """Decibels that the 8-bit version lies below the float one, for each noise."""
     specs = [f"gaussian:{level}" for level in LEVELS_255]
-    if not spec.startswith("gaussian"):
-        specs.append(spec)
+    # the card's own noise too, where the ranges come from another
+    others = dict.fromkeys(noise for noise in (_makeable(card.noise), spec) if noise)
+    specs += [noise for noise in others if not noise.startswith("gaussian")]
     sets = Validation(
         packed,
         specs=tuple(specs),
