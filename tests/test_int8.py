@@ -6,9 +6,11 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, load, numpy_helper, save  # noqa: TID253
 
 from degrain import Denoiser, files, list_models, load_model
 from degrain.cli import main
@@ -22,7 +24,6 @@ from degrain.train.quantize import LEVELS_255, quantize
 from degrain.train.ranges import kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
 from degrain.zoo.store import int8_partner
-from small_unet import export_small
 
 WITH_INT8 = [card.name for card in list_models() if card.int8_model]
 LOSS = {"gaussian:5": 0.2, "gaussian:15": 0.04, "gaussian:25": 0.03, "gaussian:75": 0.4}
@@ -47,25 +48,62 @@ def write_pictures(folder: Path, count: int) -> Path:
     return folder
 
 
+def unet_graph(channels: int) -> Any:
+    """A U-Net with two scales as the exporter writes it, for even sizes; far from the identity."""
+    rng = np.random.default_rng(channels)
+    kernels: list[Any] = []
+    nodes: list[Any] = []
+
+    def convolve(name: str, source: str, shape: tuple[int, ...], kind: str = "Conv") -> str:
+        values = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
+        kernels.append(numpy_helper.from_array(values, f"{name}.weight"))
+        facts = {"pads": [1, 1, 1, 1]} if shape[2] == 3 else {"strides": [2, 2]}
+        nodes.append(helper.make_node(kind, [source, f"{name}.weight"], [name], **facts))
+        return name
+
+    def join(kind: str, name: str, *sources: str) -> str:
+        nodes.append(helper.make_node(kind, sources, [name]))
+        return name
+
+    def block(name: str, source: str, width: int) -> str:
+        middle = convolve(f"{name}.conv0", source, (width, width, 3, 3))
+        active = join("Relu", f"{name}.relu", middle)
+        return join("Add", name, source, convolve(f"{name}.conv1", active, (width, width, 3, 3)))
+
+    skip = block("first", convolve("head", "noisy", (8, channels, 3, 3)), 8)
+    deep = block("middle", convolve("down", skip, (12, 8, 2, 2)), 12)
+    up = convolve("up", deep, (12, 8, 2, 2), "ConvTranspose")
+    last = block("last", join("Add", "joined", up, skip), 8)
+    join("Sub", "clean", "noisy", convolve("tail", last, (channels, 8, 3, 3)))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, "h", "w"])
+        for name in ("noisy", "clean")
+    ]
+    graph = helper.make_graph(nodes, "small", ends[:1], ends[1:], kernels)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
 @pytest.fixture(scope="module")
 def quantized(tmp_path_factory: pytest.TempPathFactory) -> dict[int, ModelCard]:
     """A gray and a color network with their 8-bit versions, by channels."""
     folder = tmp_path_factory.mktemp("int8")
     pictures = write_pictures(folder / "pictures", 3)
     cards = {}
-    for channels, (_, path) in export_small(folder).items():
+    for channels in (1, 3):
         home = folder / f"small{channels}"
         home.mkdir()
+        path = home / "model.onnx"
+        save(unet_graph(channels), str(path))
         card = ModelCard(
             name=home.name,
             summary="a small net for tests",
             channels=channels,
-            halo=60,
-            multiple_of=4,
+            halo=24,
+            multiple_of=2,
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             license="Apache-2.0",
             noise="gaussian:0-55",
-            path=path.rename(home / "model.onnx"),
+            path=path,
         )
         write_card(card, home / "card.toml")
         cards[channels] = quantize(str(card.path), [pictures])
@@ -82,7 +120,7 @@ def able(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rewriting_changes_nothing(quantized, channels: int) -> None:
     path = quantized[channels].path
     body = read_body(path)
-    x = np.random.default_rng(0).random((1, channels, 33, 46), dtype=np.float32)
+    x = np.random.default_rng(0).random((1, channels, 34, 46), dtype=np.float32)
     (rewritten,) = open_session(body.model.SerializeToString(), path, 1).run(None, {"noisy": x})
     np.testing.assert_allclose(rewritten, OnnxEngine(path, threads=1).run(x), atol=1e-5)
     kinds = {node.op_type for node in body.model.graph.node}
@@ -93,7 +131,7 @@ def test_rewriting_changes_nothing(quantized, channels: int) -> None:
 def test_the_answer_stays_close(quantized, channels: int) -> None:
     """A wrong scale, gain or shuffle would be far off: the net is far from the identity."""
     card = quantized[channels]
-    x = grainy(25, (75, 61, channels))
+    x = grainy(25, (76, 62, channels))
     whole, eight = (
         Denoiser(card.path, threads=1, precision=p)(x).reshape(x.shape) for p in ("float", "int8")
     )
@@ -103,14 +141,12 @@ def test_the_answer_stays_close(quantized, channels: int) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_kernels_are_bytes(quantized, channels: int) -> None:
-    import onnx
-
     path = int8_partner(quantized[channels])
-    stored = {i.name: i for i in onnx.load(str(path)).graph.initializer}
+    stored = {i.name: i for i in load(str(path)).graph.initializer}
     kernels = read_body(quantized[channels].path).weights
     inner = [name for name in kernels if f"{name}/bytes" in stored]
     assert len(kernels) - len(inner) == 2  # the first and the last
-    assert all(stored[f"{name}/bytes"].data_type == onnx.TensorProto.INT8 for name in inner)
+    assert all(stored[f"{name}/bytes"].data_type == TensorProto.INT8 for name in inner)
 
 
 def test_the_card_names_it(quantized) -> None:
@@ -135,7 +171,7 @@ def test_a_damaged_file_is_noticed(quantized, tmp_path: Path) -> None:
     Denoiser(tmp_path / "model.onnx", precision="float")(grainy(20))
 
 
-def test_what_cannot_be_quantized(quantized, tmp_path: Path, make_model, capsys) -> None:
+def test_what_cannot_be_quantized(quantized, tmp_path: Path, capsys) -> None:
     card = quantized[1]
     pictures = write_pictures(tmp_path / "pictures", 2)
     with pytest.raises(UsageError, match="8 bits already"):
@@ -153,11 +189,9 @@ def test_what_cannot_be_quantized(quantized, tmp_path: Path, make_model, capsys)
     bare.write_bytes(card.path.read_bytes())
     with pytest.raises(UsageError, match="has no card"):
         quantize(str(bare), [pictures])
-    unfit = make_model("tiny", stride=4)
+    write_card(replace(card, noise="the pairs it was trained on"), bare.with_suffix(".toml"))
     with pytest.raises(UsageError, match="--noise"):
-        quantize(str(unfit.path), [pictures])
-    with pytest.raises(ModelError, match="cannot be put into 8 bits"):
-        quantize(str(unfit.path), [pictures], noise="gaussian:25")
+        quantize(str(bare), [pictures])
     with pytest.raises(UsageError, match="Unknown noise 'rain'"):
         quantize(str(card.path), [pictures], noise="rain")
     assert main(["quantize", str(card.path)]) == 2
@@ -261,6 +295,7 @@ def test_the_command_says_which_one_ran(quantized, able, tmp_path: Path, capsys)
     assert (made["int8"] != made["float"]).any()
     assert main(words) == 0
     assert "(int8)" in capsys.readouterr().out
+    words[words.index("--model") + 1] = "degrain-gray"
     assert main([*words, "--json", "--sigma", "25"]) == 0
     assert json.loads(capsys.readouterr().out)["precision"] == "float"
 
