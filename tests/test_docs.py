@@ -35,7 +35,7 @@ def test_links_lead_somewhere():
     assert broken == []
 
 
-VERBS = "denoise estimate add-noise compare models train pack export bench info"
+VERBS = "denoise estimate add-noise compare models train pack export quantize bench info"
 
 
 @pytest.mark.parametrize("verb", VERBS.split())

@@ -37,6 +37,7 @@ class Outcome:
         target: the output, `-` for standard output.
         status: `denoised`, `skipped` (the target exists), `failed`, or `todo` (dry run).
         model: name of the model that was used.
+        precision: `float` or `int8`: which version of it worked on the first page.
         noise_sigma_255: estimated noise standard deviation on the 0..255 scale: the root mean
             square over channels, from the input.
         seconds: wall-clock time from before reading to after writing.
@@ -51,6 +52,7 @@ class Outcome:
     target: str
     status: str
     model: str | None = None
+    precision: str | None = None
     noise_sigma_255: float | None = None
     seconds: float | None = None
     megapixels: float | None = None
@@ -60,8 +62,9 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.status == "denoised":
+            version = " (int8)" if self.precision == "int8" else ""
             return (
-                f"{self.source} -> {self.target}: {self.model}, "
+                f"{self.source} -> {self.target}: {self.model}{version}, "
                 f"noise {self.noise_sigma_255:.1f}, {self.seconds:.1f} s"
             )
         if self.status == "todo":
@@ -199,13 +202,16 @@ def _denoiser(options: Denoise) -> Denoiser:
         threads=options.threads,
         memory_mb=options.memory_mb,
         detail=options.detail,
+        precision=options.precision,
     )
     if options.model != "auto":
-        from degrain.zoo.store import detail_partner, load_model
+        from degrain.zoo.store import detail_partner, int8_partner, load_model
 
         card = load_model(options.model)
         if options.detail is not None:
             detail_partner(card)
+        if options.precision == "int8":
+            int8_partner(card)
     return denoiser
 
 
@@ -272,6 +278,7 @@ def _denoise(
     picture = ends.read()
     sigma = one_sigma(noise_sigma_255(picture))
     model = denoiser.model_name(picture.channels)
+    told = options.sigma is not None or options.strength == 0
     clean = denoiser.picture(
         picture, strength=options.strength, sigma=options.sigma, on_progress=on_progress
     )
@@ -280,6 +287,7 @@ def _denoise(
         outcome,
         status="denoised",
         model=model,
+        precision="float" if told else denoiser.precision(picture.pages[0], sigma),
         noise_sigma_255=round(sigma, 2),
         seconds=round(time.perf_counter() - started, 3),
         megapixels=round(picture.megapixels, 6),

@@ -50,6 +50,8 @@ class Denoise:
     """The noise level where you know better: standard deviation in 8-bit gray levels."""
     detail: Annotated[float | None, arg(metavar="0..1")] = None
     """For models with two ends (divakar-babu): 0 is faithful, 1 makes up the most texture."""
+    precision: Annotated[str, arg(metavar="auto|float|int8")] = "auto"
+    """int8 is about twice as fast; auto takes it for noisy 8-bit pictures on fitting processors."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """Processor threads; as many as there are when not given."""
     memory_mb: Annotated[int, arg(metavar="N")] = 1024
@@ -232,6 +234,24 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Quantize:
+    """Write an 8-bit version beside a model's file, for twice the speed (needs degrain[train])."""
+
+    model: Annotated[Positional[str], arg(metavar="NAME|FILE.onnx")]
+    """A model with its card; MODEL.int8.onnx appears beside it and the card names it."""
+    data: Annotated[tuple[Path, ...], arg(metavar="FOLDER|FILE.npz ...")] = ()
+    """Clean pictures, best those it was trained on: folders, or packs made by `degrain pack`."""
+    noise: Annotated[str | None, arg(metavar="SPEC")] = None
+    """Noise it will meet, instead of the noise that the card says."""
+
+    def run(self) -> int:
+        """See the class."""
+        from degrain.verbs import quantize_model
+
+        return quantize_model(self.model, self.data, self.noise)
+
+
+@dataclass(frozen=True)
 class Info:
     """Versions, processors, folders: paste this into bug reports."""
 
@@ -256,6 +276,7 @@ VERBS: Any = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Pack, subcommand("pack")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Quantize, subcommand("quantize")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Info, subcommand("info")]
 )

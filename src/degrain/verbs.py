@@ -187,6 +187,17 @@ def export_model(runs: Sequence[Path], output: Path) -> int:
     return 0
 
 
+def quantize_model(model: str, data: Sequence[Path], noise: str | None) -> int:
+    """Write the 8-bit version of a model; the body of `degrain quantize`."""
+    with needs_extra("train", "Quantizing"):
+        from degrain.train.quantize import quantize
+
+        card = quantize(model, data, noise=noise)
+    loss = ", ".join(f"{spec} {decibels:.3f}" for spec, decibels in card.int8_loss.items())
+    print(f"{card.path.with_name(card.int8_model)}: {card.name} in 8 bits; dB lost: {loss}")
+    return 0
+
+
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
     """Say which extra to install where a package is missing.
@@ -217,6 +228,7 @@ def show_info(*, as_json: bool, only_version: bool = False) -> int:
         "threads": _threads(),
         "libvips": _libvips(),
         "providers": _providers(),
+        "byte_products": _byte_products(),
         "models": _model_paths(),
         "DEGRAIN_MODELS": os.environ.get("DEGRAIN_MODELS"),
     }
@@ -345,6 +357,13 @@ def _threads() -> int:
     from degrain.engines.onnx import available_threads
 
     return available_threads()
+
+
+def _byte_products() -> bool | None:
+    """Whether the processor gains by 8-bit models; None where that is not known."""
+    from degrain.engines.precision import has_byte_products
+
+    return has_byte_products()
 
 
 def _libvips() -> str:

@@ -38,6 +38,11 @@ class ModelCard:
         detail_model: file beside `model.onnx` with the other end of `--detail`: the same network
             with weights that make up more texture; empty if there is none.
         detail_sha256: of that file, in hex.
+        int8_model: file beside `model.onnx` with the same network in 8 bits; empty if there is
+            none.
+        int8_sha256: of that file, in hex.
+        int8_loss: noise spec -> decibels of PSNR that it lies below the float network, on
+            held-out training pictures, central 256×256, float noise.
         quality: measured results, protocol string -> {noise spec: PSNR in dB}.
         path: where `model.onnx` lies; not part of the file.
     """
@@ -59,6 +64,9 @@ class ModelCard:
     gray: str = "luma"
     detail_model: str = ""
     detail_sha256: str = ""
+    int8_model: str = ""
+    int8_sha256: str = ""
+    int8_loss: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     path: Path = field(default=Path(), compare=False)
 
@@ -100,12 +108,15 @@ def write_card(card: ModelCard, path: Path) -> None:
     lines = [
         f"{item.name} = {_toml(getattr(card, item.name))}"
         for item in fields(card)
-        if item.name not in ("path", "quality")
+        if item.name not in ("path", "quality", "int8_loss")
         and (item.name in REQUIRED or getattr(card, item.name) != item.default)
     ]
-    for protocol, results in card.quality.items():
-        lines += ["", f"[quality.{_toml(protocol)}]"]
-        lines += [f"{_toml(noise)} = {_toml(float(psnr))}" for noise, psnr in results.items()]
+    tables = {f"quality.{_toml(protocol)}": table for protocol, table in card.quality.items()}
+    if card.int8_loss:
+        tables = {"int8_loss": card.int8_loss, **tables}
+    for title, table in tables.items():
+        lines += ["", f"[{title}]"]
+        lines += [f"{_toml(noise)} = {_toml(float(number))}" for noise, number in table.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
@@ -120,11 +131,15 @@ def _toml(value: str | int | float) -> str:
 def _problem(card: ModelCard) -> str:
     """What cannot be true about a card; empty if nothing."""
     texts = ("name", "summary", "sha256", "license", "noise", "training_data", "recipe", "paper")
-    for name in (*texts, "detail_model", "detail_sha256"):
+    for name in (*texts, "detail_model", "detail_sha256", "int8_model", "int8_sha256"):
         if not isinstance(getattr(card, name), str):
             return f"{name} is no text"
-    if Path(card.detail_model).name != card.detail_model:
-        return f"detail_model is {card.detail_model!r} instead of a file name"
+    for name in ("detail_model", "int8_model"):
+        file = getattr(card, name)
+        if Path(file).name != file:
+            return f"{name} is {file!r} instead of a file name"
+    if not all(isinstance(loss, int | float) for loss in card.int8_loss.values()):
+        return "int8_loss holds something else than numbers"
     least = {"halo": 0, "multiple_of": 1, "memory_bytes_per_pixel": 1}
     for name, low in {**least, "parameters": 0, "macs_per_pixel": 0}.items():
         value = getattr(card, name)

@@ -69,10 +69,46 @@ def detail_partner(card: ModelCard) -> Path:
             f"out or take a model that has both ({able or 'none is installed'})."
         )
         raise UsageError(msg)
-    path = card.path.with_name(card.detail_model)
-    if not path.is_file() or _digest(path) != card.detail_sha256.lower():
+    return _partner(card, card.detail_model, card.detail_sha256, "detail")
+
+
+def int8_partner(card: ModelCard) -> Path:
+    """The file with the same network in 8 bits, verified.
+
+    Raises:
+        UsageError: the model has none.
+        ModelError: the file is missing or damaged.
+    """
+    if not card.int8_model:
+        able = ", ".join(other.name for other in list_models() if other.int8_model)
         msg = (
-            f"The file {path}, which {card.name} needs for detail, is missing or damaged; "
+            f"The model {card.name} has no 8-bit version; use float, a model that has one "
+            f"({able or 'none is installed'}), or make it with `degrain quantize`."
+        )
+        raise UsageError(msg)
+    return _partner(card, card.int8_model, card.int8_sha256, "8-bit work")
+
+
+def card_file(card: ModelCard) -> Path:
+    """Where the card of a model file is stored.
+
+    Raises:
+        UsageError: the model has no card.
+    """
+    own, shared = card.path.with_suffix(".toml"), card.path.with_name("card.toml")
+    found = own if own.is_file() else shared
+    if not found.is_file() or read_card(found).sha256 != card.sha256:
+        msg = f"The model {card.path} has no card; `degrain export` writes both."
+        raise UsageError(msg)
+    return found
+
+
+def _partner(card: ModelCard, name: str, digest: str, purpose: str) -> Path:
+    """Another file of the same model, verified."""
+    path = card.path.with_name(name)
+    if not path.is_file() or _digest(path) != digest.lower():
+        msg = (
+            f"The file {path}, which {card.name} needs for {purpose}, is missing or damaged; "
             "reinstall degrain or export the model again."
         )
         raise ModelError(msg)
@@ -123,7 +159,21 @@ def _load_file(path: Path) -> ModelCard:
         # A card.toml speaks for model.onnx; for another file only if it is the same model.
         if path.name == "model.onnx" or card.sha256.lower() == _digest(path):
             return _verified(card)
+        if card.int8_sha256.lower() == _digest(path):
+            return _as_int8(card)
     return _measured(path)
+
+
+def _as_int8(card: ModelCard) -> ModelCard:
+    """The card of the 8-bit version as a model of its own; its path is that version's."""
+    return replace(
+        card,
+        name=f"{card.name}-int8",
+        sha256=card.int8_sha256,
+        quality={},
+        int8_model="",
+        int8_sha256="",
+    )
 
 
 def _verified(card: ModelCard) -> ModelCard:

@@ -1,0 +1,95 @@
+"""Floats or 8 bits: which of the two versions of a network a picture gets.
+
+"auto" takes 8 bits where three things come together:
+
+- the processor multiplies bytes fast (x86 with VNNI, where it was measured; elsewhere nobody
+  has, and on older x86 ONNX Runtime's sums of byte products can overflow);
+- the picture has 8 bits itself, so nobody asked for more;
+- its noise is of a level at which the card says that at most `MOST_LOSS_DB` are lost. In weak
+  noise the rounding inside of the network is not small beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrain.depth import white_of
+from degrain.errors import UsageError
+from degrain.estimate import estimate_noise
+from degrain.zoo.card import ModelCard
+
+PRECISIONS: Final = ("auto", "float", "int8")
+MOST_LOSS_DB = 0.05
+CPU_INFO = Path("/proc/cpuinfo")
+BYTE_PRODUCTS: Final = frozenset({"avx512_vnni", "avx_vnni"})
+"""What Linux calls the instructions that add up products of bytes."""
+X86: Final = ("x86_64", "AMD64", "i386", "i686")
+
+
+def check_precision(precision: str) -> None:
+    """Raise UsageError for a word that is no precision, or 8 bits where they would be wrong."""
+    if precision not in PRECISIONS:
+        msg = f"There is no precision {precision!r}; give auto, float or int8."
+        raise UsageError(msg)
+    if precision == "int8" and has_byte_products() is False:
+        msg = (
+            "This processor has no instructions for products of bytes (VNNI), without which 8 bits "
+            "are no faster and their sums can overflow; leave precision at auto or float."
+        )
+        raise UsageError(msg)
+
+
+def choose(card: ModelCard, page: NDArray[np.generic], sigma_255: float | None = None) -> str:
+    """What "auto" means for a page: "float" or "int8".
+
+    Args:
+        card: of the model.
+        page: H×W×C.
+        sigma_255: its noise level, root mean square over channels; None: it is estimated.
+    """
+    levels = good_levels(card)
+    if levels is None or page.dtype != np.uint8 or not has_byte_products():
+        return "float"
+    if sigma_255 is None:
+        sigma_255 = float(np.sqrt(np.mean(np.square(estimate_noise(page))))) * 255
+        sigma_255 /= white_of(page.dtype)
+    return "int8" if levels[0] <= sigma_255 <= levels[1] else "float"
+
+
+def good_levels(card: ModelCard) -> tuple[float, float] | None:
+    """Weakest and strongest Gaussian noise between which 8 bits lose little, or None."""
+    found: list[float] = []
+    for spec, loss in sorted(card.int8_loss.items(), key=lambda item: _level(item[0])):
+        if _level(spec) >= 0 and loss <= MOST_LOSS_DB:
+            found.append(_level(spec))
+        elif found and _level(spec) >= 0:
+            break
+    return (found[0], found[-1]) if card.int8_model and found else None
+
+
+@functools.cache
+def has_byte_products() -> bool | None:
+    """Whether this processor adds up products of bytes fast; None where that is not known."""
+    if platform.machine() not in X86:
+        return None
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return not BYTE_PRODUCTS.isdisjoint(flags.split())
+
+
+def _level(spec: str) -> float:
+    """The level of a spec of Gaussian noise, else -1."""
+    kind, _, level = spec.partition(":")
+    try:
+        return float(level) if kind == "gaussian" else -1.0
+    except ValueError:
+        return -1.0

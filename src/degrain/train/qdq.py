@@ -1,0 +1,318 @@
+"""Eight-bit ONNX files: finding the part of a network that can be in 8 bits, and writing it.
+
+The first convolution sees the picture itself and the last one's answer is the noise: both stay
+in floats. So does the *running sum* of the first scale, from the one to the other, to which
+every block adds: in bytes it would be rounded again and again. All other convolutions work on
+bytes:
+
+- every tensor has one scale: unsigned bytes behind a ReLU, else bytes around 128;
+- what is added to the running sum may have one scale for each channel when it becomes floats;
+- every kernel has one scale for each of its outputs, signed bytes;
+
+stated as pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX Runtime melts with the
+operators between them into operators on bytes. A transposed convolution becomes a 1×1
+convolution and a shuffle of its outputs, which is the same and has an operator on bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrain.errors import ModelError, TrainingError, UsageError
+
+Floats = NDArray[np.float32]
+INPUTS = {"Conv": 2, "Relu": 1, "Add": 2, "DepthToSpace": 1}
+"""Operators that the part in 8 bits may consist of, and how many inputs they have (no bias)."""
+LEVELS = 127
+"""A kernel's bytes go from -127 to 127: symmetric."""
+ZERO = {True: 128, False: 0}
+"""The byte that means zero, for tensors with and without negative values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A network that can be quantized.
+
+    Attributes:
+        model: the ONNX model, rewritten so that the rest holds.
+        nodes: everything from the first convolution to the last, in order.
+        weights: the kernels of these nodes by their names, outputs × inputs × height × width.
+        signed: the tensors that become bytes, and whether they have negative values.
+        running: the tensors that are the running sum; those in `signed` become bytes too.
+        updates: the tensors that are added to the running sum.
+        shuffled: the tensors that are another one shuffled, and share its scale.
+    """
+
+    model: Any
+    nodes: tuple[Any, ...]
+    weights: Mapping[str, Floats]
+    signed: Mapping[str, bool]
+    running: frozenset[str]
+    updates: frozenset[str]
+    shuffled: Mapping[str, str]
+
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """Names of the kernels that become bytes."""
+        kernels = [str(node.input[1]) for node in self.nodes if node.op_type == "Conv"]
+        return tuple(kernels[1:-1])
+
+    def scaled_like(self, name: str) -> str | None:
+        """The tensor whose scale a tensor has: itself, or what it is a shuffle of."""
+        found = self.shuffled.get(name, name)
+        return found if found in self.signed else None
+
+
+def read_body(path: Path) -> Body:
+    """Read an ONNX file and find the part of it that can be in 8 bits.
+
+    Raises:
+        UsageError: the file is in 8 bits already.
+        ModelError: the file is damaged, or a network that cannot be quantized.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:
+        msg = f"{path} is no readable ONNX model ({error}); fetch or export it again."
+        raise ModelError(msg) from error
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        msg = f"{path} is in 8 bits already; give the float model that it was made of."
+        raise UsageError(msg)
+    _rewrite_transposed(model.graph)
+    nodes = _chain(model.graph)
+    if not nodes:
+        msg = (
+            f"{path} has other layers than convolutions without biases, ReLUs and sums between "
+            "its first and last convolution, so it cannot be put into 8 bits; the nets "
+            "degrain-gray, degrain-color and degrain-photo can."
+        )
+        raise ModelError(msg)
+    stored = {item.name: item for item in model.graph.initializer}
+    kernels = [str(node.input[1]) for node in nodes if node.op_type == "Conv"]
+    running = _running(nodes)
+    return Body(
+        model,
+        nodes,
+        {name: numpy_helper.to_array(stored[name]) for name in kernels},
+        _signed(nodes, running),
+        running,
+        _updates(nodes, running),
+        {n.output[0]: n.input[0] for n in nodes if n.op_type == "DepthToSpace"},
+    )
+
+
+def quantize_kernel(kernel: Floats, scales: Floats) -> NDArray[np.int8]:
+    """Signed bytes of a kernel, outputs first, with one scale for each output."""
+    steps = np.rint(kernel / scales.reshape(-1, 1, 1, 1))
+    quantized: NDArray[np.int8] = np.clip(steps, -LEVELS, LEVELS).astype(np.int8)
+    return quantized
+
+
+def write_qdq(
+    body: Body,
+    weights: Mapping[str, Floats],
+    kernel_scales: Mapping[str, Floats],
+    scales: Mapping[str, float],
+    gains: Mapping[str, Floats],
+    output: Path,
+) -> None:
+    """Write the network in 8 bits; the file appears whole or not at all.
+
+    Args:
+        body: from `read_body`; its model is used up.
+        weights: kernels by their names, in place of those in the model.
+        kernel_scales: for each kernel in `body.inner` one number an output.
+        scales: of the tensors in `body.signed`.
+        gains: what the channels of the tensors in `body.updates` are multiplied by when they are
+            added to the running sum.
+        output: the file.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = body.model.graph
+    constants = {name: weights[name] for name in weights.keys() - set(body.inner)}
+    nodes = _quantized_nodes(body, weights, kernel_scales, scales, gains, constants)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    kept = [item for item in graph.initializer if item.name in used - constants.keys()]
+    made = [numpy_helper.from_array(constants[name], name) for name in sorted(constants)]
+    del graph.initializer[:]
+    graph.initializer.extend([*kept, *made])
+    partial = output.with_name(output.name + ".partial")
+    try:
+        onnx.save(body.model, str(partial))
+        partial.replace(output)
+    except OSError as error:
+        msg = f"The model {output} cannot be written ({error}); choose a writable folder."
+        raise TrainingError(msg) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _quantized_nodes(
+    body: Body,
+    weights: Mapping[str, Floats],
+    kernel_scales: Mapping[str, Floats],
+    scales: Mapping[str, float],
+    gains: Mapping[str, Floats],
+    constants: dict[str, Any],
+) -> list[Any]:
+    """All nodes of the graph, with the pairs; their numbers are added to the constants."""
+    chain = {node.output[0] for node in body.nodes[1:]}
+    nodes: list[Any] = []
+    for node in body.model.graph.node:
+        made = str(node.output[0])
+        kernel = str(node.input[1]) if node.op_type == "Conv" else ""
+        if kernel in body.inner:
+            scale = kernel_scales[kernel]
+            nodes.append(_kernel_node(kernel, weights[kernel], scale, constants))
+        if made in chain:
+            for place, source in enumerate(node.input):
+                if _from_bytes(source, made, body) or (source == kernel and kernel in body.inner):
+                    node.input[place] = f"{source}/floats"
+        nodes.append(node)
+        origin = body.scaled_like(made)
+        if origin:
+            zero = np.array(ZERO[body.signed[origin]], np.uint8)
+            scale = np.array(scales[origin], np.float32)
+            gain = gains[made] if made in body.updates else np.ones((), np.float32)
+            nodes += _pair(made, scale, scale * gain, zero, constants)
+    return nodes
+
+
+def _from_bytes(source: str, reader: str, body: Body) -> bool:
+    """Whether a tensor is read as bytes by the node that makes `reader`."""
+    onward = reader in body.running or reader == body.nodes[-1].output[0]
+    return body.scaled_like(source) is not None and not (onward and source in body.running)
+
+
+def _kernel_node(name: str, kernel: Floats, scales: Floats, constants: dict[str, Any]) -> Any:
+    """The node that makes floats of a kernel in bytes."""
+    from onnx import helper
+
+    constants[f"{name}/bytes"] = quantize_kernel(kernel, scales)
+    constants[f"{name}/scale"] = scales
+    constants[f"{name}/zero"] = np.zeros(len(scales), np.int8)
+    inputs = [f"{name}/bytes", f"{name}/scale", f"{name}/zero"]
+    return helper.make_node("DequantizeLinear", inputs, [f"{name}/floats"], axis=0)
+
+
+def _pair(
+    name: str,
+    scale: Floats,
+    back: Floats,
+    zero: NDArray[np.uint8],
+    constants: dict[str, Any],
+) -> list[Any]:
+    """The nodes that take a tensor to bytes and back, where `back` may be a scale a channel."""
+    from onnx import helper
+
+    down, up = [f"{name}/scale", f"{name}/zero"], [f"{name}/back", f"{name}/backzero"]
+    constants |= dict(zip(down, (scale, zero), strict=True))
+    constants |= dict(zip(up, (back, np.broadcast_to(zero, back.shape).copy()), strict=True))
+    return [
+        helper.make_node("QuantizeLinear", [name, *down], [f"{name}/bytes"]),
+        helper.make_node("DequantizeLinear", [f"{name}/bytes", *up], [f"{name}/floats"], axis=1),
+    ]
+
+
+def _rewrite_transposed(graph: Any) -> None:
+    """Each 2×2 transposed convolution of stride 2 as a 1×1 convolution and a shuffle."""
+    from onnx import helper, numpy_helper
+
+    stored = {item.name: item for item in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        kernel = stored.get(node.input[1]) if node.op_type == "ConvTranspose" else None
+        if kernel is None or list(kernel.dims[2:]) != [2, 2] or len(node.input) != 2:
+            nodes.append(node)
+            continue
+        inputs, outputs = kernel.dims[:2]
+        # inputs × outputs × row × column to (row, column, output) × inputs, as "DCR" wants it
+        moved = numpy_helper.to_array(kernel).transpose(2, 3, 1, 0)
+        flat = np.ascontiguousarray(moved).reshape(4 * outputs, inputs, 1, 1)
+        kernel.CopyFrom(numpy_helper.from_array(flat, kernel.name))
+        deep = f"{node.output[0]}/deep"
+        nodes += [
+            helper.make_node("Conv", list(node.input), [deep], kernel_shape=[1, 1]),
+            helper.make_node("DepthToSpace", [deep], list(node.output), blocksize=2, mode="DCR"),
+        ]
+    _replace_nodes(graph, nodes)
+
+
+def _chain(graph: Any) -> tuple[Any, ...]:
+    """The nodes from the first to the last convolution; empty if others are among them."""
+    stored = {item.name for item in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    if len(convolutions) < 3:
+        return ()
+    chain, made = [convolutions[0]], set(convolutions[0].output)
+    for node in graph.node:
+        if made.isdisjoint(node.input) or node is chain[0]:
+            continue
+        sources = [name for name in node.input if name in made or name in stored]
+        if not INPUTS.get(node.op_type) == len(node.input) == len(sources):
+            return ()
+        chain.append(node)
+        made.update(node.output)
+        if node.output == convolutions[-1].output:
+            return tuple(chain)
+    return ()
+
+
+def _running(nodes: tuple[Any, ...]) -> frozenset[str]:
+    """What the first convolution makes, and the sums of the same size."""
+    side = {nodes[0].output[0]: 1.0}
+    for node in nodes[1:]:
+        steps = next((item.ints[0] for item in node.attribute if item.name == "strides"), 1)
+        change = 2.0 if node.op_type == "DepthToSpace" else 1 / steps
+        side[node.output[0]] = side[node.input[0]] * change
+    sums = (node.output[0] for node in nodes if node.op_type == "Add")
+    return frozenset([nodes[0].output[0], *(name for name in sums if side[name] == 1)])
+
+
+def _updates(nodes: tuple[Any, ...], running: frozenset[str]) -> frozenset[str]:
+    """What is added to the running sum and read by nothing else."""
+    sums = [node for node in nodes if node.op_type == "Add" and node.output[0] in running]
+    added = {str(name) for node in sums for name in node.input} - running
+    return frozenset(
+        name for name in added if sum(list(node.input).count(name) for node in nodes) == 1
+    )
+
+
+def _signed(nodes: tuple[Any, ...], running: frozenset[str]) -> dict[str, bool]:
+    """The tensors that become bytes, and whether they have negative values.
+
+    Of a convolution and its ReLU only what the ReLU makes does, of a shuffle what it shuffles, and
+    the running sum only where a convolution in 8 bits reads it.
+    """
+    found = {}
+    for node in nodes[:-1]:
+        made = str(node.output[0])
+        readers = [other for other in nodes if made in other.input]
+        kinds = [other.op_type for other in readers]
+        inside = [other for other in readers if other.output != nodes[-1].output]
+        alone = made in running and all(other.op_type != "Conv" for other in inside)
+        if node.op_type != "DepthToSpace" and kinds != ["Relu"] and not alone:
+            found[made] = node.op_type != "Relu"
+    return found
+
+
+def _replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)

@@ -1,0 +1,158 @@
+"""Quantize: an 8-bit version beside a model, and what it loses, measured, on the model's card.
+
+Ranges come from training pictures with the noise that the model was trained on; the loss is
+measured on pictures held out, as training does it. No weight is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from degrain.engines.onnx import OnnxEngine, available_threads, open_session
+from degrain.errors import TrainingError, UsageError
+from degrain.noise import parse_noise
+from degrain.train.data import Pack, load, split, to_channels, unit_floats
+from degrain.train.qdq import Body, Floats, read_body, write_qdq
+from degrain.train.ranges import even_out, kernel_scales, tensor_scale
+from degrain.train.watch import Validation
+from degrain.zoo.card import ModelCard, write_card
+from degrain.zoo.store import card_file, load_model
+
+PICTURES, SIDE, PLACES = 48, 192, 2000
+"""How many pictures the ranges come from, the side of their central part, and how many places
+of each are kept of every tensor."""
+LEVELS_255 = (2, 5, 10, 15, 25, 50, 75)
+"""Levels of Gaussian noise at which the loss is measured."""
+
+
+def quantize(model: str, data: Sequence[Path], *, noise: str | None = None) -> ModelCard:
+    """Write `<model>.int8.onnx` beside a model's file and name it on the model's card.
+
+    Args:
+        model: a model's name or ONNX file; it needs a card.
+        data: folders of clean pictures or packs; every 20th is held out to measure the loss.
+        noise: spec of the noise that the ranges come from; None: what the card says.
+
+    Raises:
+        UsageError: no data, no such model, no such noise, or a model in 8 bits.
+        ModelError: the model cannot be quantized.
+        TrainingError: too few pictures, or a file that cannot be written.
+    """
+    if not data:
+        msg = "Name pictures with --data: a folder of clean ones, or a pack."
+        raise UsageError(msg)
+    card = load_model(model)
+    body = read_body(card.path)
+    sheet = card_file(card)
+    spec = _spec(card, noise)
+    calibration, held_out = split(load(data))
+    if not held_out.pictures:
+        msg = "One picture is too few: some are held out to measure the loss; give more."
+        raise TrainingError(msg)
+    output = card.path.with_name(f"{card.path.stem}.int8.onnx")
+    _write(body, _samples(body, card, calibration, spec), output)
+    finished = replace(
+        card,
+        int8_model=output.name,
+        int8_sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
+        int8_loss=_loss(card, output, held_out, spec),
+    )
+    try:
+        write_card(finished, sheet)
+    except OSError as error:
+        msg = f"The card {sheet} cannot be written ({error}); choose a model in another folder."
+        raise TrainingError(msg) from error
+    return finished
+
+
+def _spec(card: ModelCard, noise: str | None) -> str:
+    """The noise that the ranges come from."""
+    if noise:
+        parse_noise(noise)
+        return noise
+    if not _makeable(card.noise):
+        msg = f"The card of {card.name} names no noise that can be made; give one with --noise."
+        raise UsageError(msg)
+    return card.noise
+
+
+def _makeable(noise: str) -> str:
+    """The spec, if it is one; the card of a model trained on pairs says something else."""
+    try:
+        parse_noise(noise)
+    except UsageError:
+        return ""
+    return noise
+
+
+def _write(body: Body, samples: dict[str, Floats], output: Path) -> None:
+    """Choose all scales and write the file."""
+    weights, even, gains = even_out(body, samples)
+    write_qdq(
+        body,
+        weights,
+        {name: kernel_scales(weights[name]) for name in body.inner},
+        {name: tensor_scale(even[name], signed=signed) for name, signed in body.signed.items()},
+        gains,
+        output,
+    )
+
+
+def _samples(body: Body, card: ModelCard, packed: Pack, spec: str) -> dict[str, Floats]:
+    """Values of the tensors that become bytes, C×K, from noisy pictures."""
+    from onnx import helper
+
+    model = type(body.model).FromString(body.model.SerializeToString())
+    names = list(body.signed)
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    session = open_session(model.SerializeToString(), card.path, available_threads())
+    rng, noise = np.random.default_rng(0), parse_noise(spec)
+    kept: dict[str, list[Floats]] = {name: [] for name in names}
+    for k in rng.permutation(len(packed.pictures))[:PICTURES]:
+        clean = unit_floats(to_channels(_middle(packed.pictures[k]), card.channels, card.gray))
+        noisy = noise.add(clean, rng).astype(np.float32)
+        x_nchw = np.ascontiguousarray(np.moveaxis(noisy, 2, 0))[None]
+        for name, values in zip(
+            names, session.run(names, {session.get_inputs()[0].name: x_nchw}), strict=True
+        ):
+            flat = values.reshape(values.shape[1], -1)
+            kept[name].append(flat[:, rng.permutation(flat.shape[1])[:PLACES]])
+    return {name: np.concatenate(parts, axis=1) for name, parts in kept.items()}
+
+
+def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, float]:
+    """Decibels that the 8-bit version lies below the float one, for each noise."""
+    specs = [f"gaussian:{level}" for level in LEVELS_255]
+    # the card's own noise too, where the ranges come from another
+    others = dict.fromkeys(noise for noise in (_makeable(card.noise), spec) if noise)
+    specs += [noise for noise in others if not noise.startswith("gaussian")]
+    sets = Validation(
+        packed,
+        specs=tuple(specs),
+        channels=card.channels,
+        gray=card.gray,
+        device=torch.device("cpu"),
+    ).sets
+    engines = OnnxEngine(card.path), OnnxEngine(output)
+    loss = {}
+    for name, pairs in sets.items():
+        levels = [
+            [np.log10(np.square(engine.run(x.numpy()) - y.numpy()).mean()) for x, y in pairs]
+            for engine in engines
+        ]
+        loss[name] = round(float(10 * (np.mean(levels[1]) - np.mean(levels[0]))), 3)
+    return loss
+
+
+def _middle(picture: NDArray[Any]) -> NDArray[Any]:
+    """The central part, as large as wanted or as there is."""
+    top, left = (max(0, (size - SIDE) // 2) for size in picture.shape[:2])
+    return picture[top : top + SIDE, left : left + SIDE]

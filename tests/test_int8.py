@@ -1,0 +1,372 @@
+"""8-bit versions: made right, named on the card, chosen where they gain, close to the floats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, load, numpy_helper, save  # noqa: TID253
+
+from degrain import Denoiser, files, list_models, load_model
+from degrain.cli import main
+from degrain.engines import precision
+from degrain.engines.onnx import OnnxEngine, open_session
+from degrain.engines.precision import choose, good_levels, has_byte_products
+from degrain.errors import ModelError, TrainingError, UsageError
+from degrain.picture import Picture
+from degrain.train.qdq import read_body
+from degrain.train.quantize import LEVELS_255, quantize
+from degrain.train.ranges import kernel_scales, tensor_scale
+from degrain.zoo.card import ModelCard, read_card, write_card
+from degrain.zoo.store import int8_partner
+
+WITH_INT8 = [card.name for card in list_models() if card.int8_model]
+LOSS = {"gaussian:5": 0.2, "gaussian:15": 0.04, "gaussian:25": 0.03, "gaussian:75": 0.4}
+
+
+def grainy(sigma: float, shape: tuple[int, ...] = (96, 90)) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    clean = np.full(shape, 0.3, np.float32)
+    clean[:, shape[1] // 2 :] = 0.7
+    return clean + np.float32(sigma / 255) * rng.standard_normal(shape, np.float32)
+
+
+def as_bytes(x: np.ndarray) -> np.ndarray:
+    return np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8)
+
+
+def write_pictures(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for k in range(count):
+        page = as_bytes(grainy(3 + k, (72, 64, 3)))
+        files.write(Picture(pages=(page,)), folder / f"{k}.png")
+    return folder
+
+
+def unet_graph(channels: int) -> Any:
+    """A U-Net with two scales as the exporter writes it, for even sizes; far from the identity."""
+    rng = np.random.default_rng(channels)
+    kernels: list[Any] = []
+    nodes: list[Any] = []
+
+    def convolve(name: str, source: str, shape: tuple[int, ...], kind: str = "Conv") -> str:
+        values = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
+        kernels.append(numpy_helper.from_array(values, f"{name}.weight"))
+        facts = {"pads": [1, 1, 1, 1]} if shape[2] == 3 else {"strides": [2, 2]}
+        nodes.append(helper.make_node(kind, [source, f"{name}.weight"], [name], **facts))
+        return name
+
+    def join(kind: str, name: str, *sources: str) -> str:
+        nodes.append(helper.make_node(kind, sources, [name]))
+        return name
+
+    def block(name: str, source: str, width: int) -> str:
+        middle = convolve(f"{name}.conv0", source, (width, width, 3, 3))
+        active = join("Relu", f"{name}.relu", middle)
+        return join("Add", name, source, convolve(f"{name}.conv1", active, (width, width, 3, 3)))
+
+    skip = block("first", convolve("head", "noisy", (8, channels, 3, 3)), 8)
+    deep = block("middle", convolve("down", skip, (12, 8, 2, 2)), 12)
+    up = convolve("up", deep, (12, 8, 2, 2), "ConvTranspose")
+    last = block("last", join("Add", "joined", up, skip), 8)
+    join("Sub", "clean", "noisy", convolve("tail", last, (channels, 8, 3, 3)))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, "h", "w"])
+        for name in ("noisy", "clean")
+    ]
+    graph = helper.make_graph(nodes, "small", ends[:1], ends[1:], kernels)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> dict[int, ModelCard]:
+    """A gray and a color network with their 8-bit versions, by channels."""
+    folder = tmp_path_factory.mktemp("int8")
+    pictures = write_pictures(folder / "pictures", 3)
+    cards = {}
+    for channels in (1, 3):
+        home = folder / f"small{channels}"
+        home.mkdir()
+        path = home / "model.onnx"
+        save(unet_graph(channels), str(path))
+        card = ModelCard(
+            name=home.name,
+            summary="a small net for tests",
+            channels=channels,
+            halo=24,
+            multiple_of=2,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            license="Apache-2.0",
+            noise="gaussian:0-55",
+            path=path,
+        )
+        write_card(card, home / "card.toml")
+        cards[channels] = quantize(str(card.path), [pictures])
+    return cards
+
+
+@pytest.fixture
+def able(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any processor counts as one that gains by 8 bits."""
+    monkeypatch.setattr(precision, "has_byte_products", lambda: True)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rewriting_changes_nothing(quantized, channels: int) -> None:
+    path = quantized[channels].path
+    body = read_body(path)
+    x = np.random.default_rng(0).random((1, channels, 34, 46), dtype=np.float32)
+    (rewritten,) = open_session(body.model.SerializeToString(), path, 1).run(None, {"noisy": x})
+    np.testing.assert_allclose(rewritten, OnnxEngine(path, threads=1).run(x), atol=1e-5)
+    kinds = {node.op_type for node in body.model.graph.node}
+    assert "ConvTranspose" not in kinds
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_answer_stays_close(quantized, channels: int) -> None:
+    """A wrong scale, gain or shuffle would be far off: the net is far from the identity."""
+    card = quantized[channels]
+    x = grainy(25, (76, 62, channels))
+    whole, eight = (
+        Denoiser(card.path, threads=1, precision=p)(x).reshape(x.shape) for p in ("float", "int8")
+    )
+    change = np.abs(whole - x).mean()
+    assert 0 < np.abs(eight - whole).mean() < 0.04 * change
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_kernels_are_bytes(quantized, channels: int) -> None:
+    path = int8_partner(quantized[channels])
+    stored = {i.name: i for i in load(str(path)).graph.initializer}
+    kernels = read_body(quantized[channels].path).weights
+    inner = [name for name in kernels if f"{name}/bytes" in stored]
+    assert len(kernels) - len(inner) == 2  # the first and the last
+    assert all(stored[f"{name}/bytes"].data_type == TensorProto.INT8 for name in inner)
+
+
+def test_the_card_names_it(quantized) -> None:
+    card = quantized[1]
+    assert read_card(card.path.with_name("card.toml")) == card
+    assert set(card.int8_loss) == {f"gaussian:{level}" for level in LEVELS_255}
+    own = load_model(card.path.with_name(card.int8_model))
+    assert (own.name, own.halo, own.path.name) == ("small1-int8", card.halo, card.int8_model)
+    x = grainy(20)
+    np.testing.assert_array_equal(
+        Denoiser(own.path, threads=1)(x), Denoiser(card.path, threads=1, precision="int8")(x)
+    )
+
+
+def test_a_damaged_file_is_noticed(quantized, tmp_path: Path) -> None:
+    card = quantized[1]
+    for name in ("model.onnx", "card.toml"):
+        (tmp_path / name).write_bytes(card.path.with_name(name).read_bytes())
+    (tmp_path / card.int8_model).write_bytes(b"bytes")
+    with pytest.raises(ModelError, match=r"8-bit work.*damaged"):
+        Denoiser(tmp_path / "model.onnx", precision="int8")(grainy(20))
+    Denoiser(tmp_path / "model.onnx", precision="float")(grainy(20))
+
+
+def test_what_cannot_be_quantized(quantized, tmp_path: Path, capsys) -> None:
+    card = quantized[1]
+    pictures = write_pictures(tmp_path / "pictures", 2)
+    with pytest.raises(UsageError, match="8 bits already"):
+        quantize(str(card.path.with_name(card.int8_model)), [pictures])
+    with pytest.raises(UsageError, match="--data"):
+        quantize(str(card.path), [])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="No pictures in"):
+        quantize(str(card.path), [tmp_path / "empty"])
+    with pytest.raises(TrainingError, match="too few"):
+        quantize(str(card.path), [write_pictures(tmp_path / "one", 1)])
+    with pytest.raises(ModelError, match="cannot be put into 8 bits"):
+        quantize("jain-seung-cnblind", [pictures])
+    bare = tmp_path / "bare.onnx"
+    bare.write_bytes(card.path.read_bytes())
+    with pytest.raises(UsageError, match="has no card"):
+        quantize(str(bare), [pictures])
+    write_card(replace(card, noise="the pairs it was trained on"), bare.with_suffix(".toml"))
+    with pytest.raises(UsageError, match="--noise"):
+        quantize(str(bare), [pictures])
+    with pytest.raises(UsageError, match="Unknown noise 'rain'"):
+        quantize(str(card.path), [pictures], noise="rain")
+    assert main(["quantize", str(card.path)]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_the_command(quantized, tmp_path: Path, capsys) -> None:
+    for name in ("model.onnx", "card.toml"):
+        (tmp_path / name).write_bytes(quantized[3].path.with_name(name).read_bytes())
+    pictures = write_pictures(tmp_path / "pictures", 2)
+    words = ["quantize", str(tmp_path / "model.onnx"), "--data", str(pictures)]
+    assert main([*words, "--noise", "poisson:30"]) == 0
+    assert "poisson:30" in capsys.readouterr().out
+    card = read_card(tmp_path / "card.toml")
+    assert int8_partner(card).name == "model.int8.onnx"
+    assert "poisson:30" in card.int8_loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "levels"),
+    [
+        (LOSS, (15, 25)),
+        (LOSS | {"gaussian:15": 0.3}, (25, 25)),
+        (dict.fromkeys(LOSS, 1.0), None),
+        ({"camera": 0.0}, None),
+        ({}, None),
+    ],
+)
+def test_levels_at_which_little_is_lost(loss, levels) -> None:
+    card = ModelCard("x", "", 1, 1, 1, "", "MIT", int8_model="y.onnx", int8_loss=loss)
+    assert good_levels(card) == levels
+    assert good_levels(replace(card, int8_model="")) is None
+
+
+def test_auto_needs_noise_bytes_and_a_processor(monkeypatch) -> None:
+    card = ModelCard("x", "", 1, 1, 1, "", "MIT", int8_model="y.onnx", int8_loss=LOSS)
+    pages = {sigma: as_bytes(grainy(sigma))[..., None] for sigma in (0, 5, 20, 60)}
+    monkeypatch.setattr(precision, "has_byte_products", lambda: True)
+    assert {s: choose(card, page) for s, page in pages.items()} == {
+        0: "float",
+        5: "float",
+        20: "int8",
+        60: "float",
+    }
+    assert choose(card, pages[20], sigma_255=3) == "float"
+    assert choose(card, 257 * pages[20].astype(np.uint16)) == "float"
+    assert choose(card, grainy(20)[..., None]) == "float"
+    for answer in (False, None):
+        monkeypatch.setattr(precision, "has_byte_products", lambda answer=answer: answer)
+        assert choose(card, pages[20]) == "float"
+
+
+@pytest.mark.parametrize(
+    ("machine", "text", "expected"),
+    [
+        ("x86_64", "processor : 0\nflags\t: fpu avx512_vnni sse\n", True),
+        ("x86_64", "flags : avx_vnni\n", True),
+        ("x86_64", "flags : fpu avx512f\nbugs : avx_vnni\n", False),
+        ("x86_64", None, None),
+        ("arm64", "flags : avx_vnni\n", None),
+    ],
+)
+def test_processors(tmp_path: Path, monkeypatch, machine, text, expected) -> None:
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(precision.platform, "machine", lambda: machine)
+    assert has_byte_products.__wrapped__() is expected
+
+
+def test_impossible_precisions(monkeypatch) -> None:
+    with pytest.raises(UsageError, match="auto, float or int8"):
+        Denoiser(precision="half")
+    with pytest.raises(UsageError, match="no 8-bit version"):
+        Denoiser("jain-seung-cnblind", precision="int8")(grainy(20))
+    monkeypatch.setattr(precision, "has_byte_products", lambda: False)
+    with pytest.raises(UsageError, match="VNNI"):
+        Denoiser(precision="int8")
+
+
+def test_a_version_that_is_told_the_noise_is_float(quantized, able) -> None:
+    x = as_bytes(grainy(20))
+    with pytest.raises(UsageError, match="noise level"):
+        Denoiser(quantized[1].path, precision="int8")(x, sigma=20)
+
+
+def test_the_command_says_which_one_ran(quantized, able, tmp_path: Path, capsys) -> None:
+    loss = {"gaussian:15": 0.01, "gaussian:50": 0.01}
+    for name in ("model.onnx", "model.int8.onnx"):
+        (tmp_path / name).write_bytes(quantized[1].path.with_name(name).read_bytes())
+    write_card(replace(quantized[1], int8_loss=loss), tmp_path / "card.toml")
+    source = tmp_path / "in.png"
+    files.write(Picture(pages=(as_bytes(grainy(25))[..., None],)), source)
+    words = ["denoise", str(source), "--model", str(tmp_path / "model.onnx"), "--overwrite"]
+    made = {}
+    for wanted, ran in (("auto", "int8"), ("int8", "int8"), ("float", "float")):
+        assert main([*words, "--json", "--precision", wanted]) == 0
+        assert json.loads(capsys.readouterr().out)["precision"] == ran
+        made[wanted] = files.read(tmp_path / "in.denoised.png").pages[0]
+    np.testing.assert_array_equal(made["auto"], made["int8"])
+    assert (made["int8"] != made["float"]).any()
+    assert main(words) == 0
+    assert "(int8)" in capsys.readouterr().out
+    words[words.index("--model") + 1] = "degrain-gray"
+    assert main([*words, "--json", "--sigma", "25"]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == "float"
+
+
+def test_scales_have_the_least_error() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(4000).astype(np.float32)
+    values[0] = 40
+    for signed, high in ((True, 127), (False, 255)):
+        sign = values if signed else np.abs(values)
+        scale = tensor_scale(sign, signed=signed)
+
+        def error(s: float, sign=sign, signed=signed) -> float:
+            low, top = (-128, 127) if signed else (0, 255)
+            return float(np.square(np.clip(np.rint(sign / s), low, top) * s - sign).mean())
+
+        assert error(scale) <= min(error(scale * 0.8), error(scale * 1.25), error(40 / high))
+    kernel = rng.standard_normal((3, 2, 3, 3)).astype(np.float32) * np.float32([[[[1]]]])
+    kernel[1] *= 100
+    scales = kernel_scales(kernel)
+    assert scales[1] > 30 * max(scales[0], scales[2])
+    assert np.isfinite(kernel_scales(np.zeros((2, 2, 3, 3), np.float32))).all()
+
+
+def test_the_shipped_nets_have_an_8_bit_version() -> None:
+    assert {"degrain-gray", "degrain-color"} <= set(WITH_INT8)
+
+
+@pytest.mark.parametrize("name", WITH_INT8)
+def test_shipped_8_bit_versions_keep_their_promise(name: str) -> None:
+    card = load_model(name)
+    assert int8_partner(card).stat().st_size < 0.3 * card.path.stat().st_size
+    levels = good_levels(card)
+    assert levels is not None
+    assert levels[0] <= 15
+    assert levels[1] >= 50
+
+
+@pytest.mark.skipif(has_byte_products() is False, reason="sums of byte products can overflow")
+@pytest.mark.parametrize("name", WITH_INT8)
+class TestShipped:
+    def test_close_to_the_golden_vector(self, name: str) -> None:
+        from test_golden import GOLDEN, load_maker
+
+        channels = load_model(name).channels
+        with np.load(GOLDEN / f"{name}.npz") as stored:
+            expected = stored["answer"]
+        given = load_maker().fixed_picture(channels)
+        fresh = Denoiser(name, precision="int8", threads=1)(given)
+        assert 0 < np.sqrt(np.square(fresh - expected).mean()) < 0.005
+
+    def test_tiles_equal_the_whole(self, name: str) -> None:
+        """Scales are fixed, so tiles differ by single steps of single values at most."""
+        channels = load_model(name).channels
+        x = grainy(20, (400, 420, channels))
+        steps: list[float] = []
+        whole = Denoiser(name, threads=1, precision="int8")(x)
+        tiled = Denoiser(name, threads=1, precision="int8", memory_mb=180)(
+            x, on_progress=steps.append
+        )
+        assert len(steps) > 3
+        moved = np.abs(tiled - whole)
+        assert moved.max() < 1 / 255
+        assert (moved > 1e-5).mean() < 1e-3
+
+    def test_the_halo_holds(self, name: str) -> None:
+        card = load_model(name)
+        engine = OnnxEngine(int8_partner(card), threads=1)
+        rng = np.random.default_rng(0)
+        strip = rng.random((1, card.channels, 32, 288), dtype=np.float32)
+        other = strip.copy()
+        other[..., 160:] += 1e3 * rng.standard_normal(other[..., 160:].shape, np.float32)
+        changed = (engine.run(strip) != engine.run(other)).any(axis=(0, 1, 2))
+        assert 160 - card.halo <= np.flatnonzero(changed)[0] < 160
