@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from degrain.bench.divakar_babu import Request, draw_list, run_divakar_babu
-from degrain.bench.divakar_babu_report import NOISE, PUBLISHED
+from degrain.bench.divakar_babu import Request, _parts, _rows, draw_list, run_divakar_babu
+from degrain.bench.divakar_babu_report import NOISE, PUBLISHED, write_report
+from degrain.bench.methods import open_method
 from degrain.errors import UsageError
 from degrain.files import read
 from degrain.zoo.card import ModelCard
@@ -75,10 +77,31 @@ def test_tables_and_ablation(two_ends: ModelCard, tmp_path: Path) -> None:
     ]
     assert variant_change == pytest.approx([-x for x in phase_2], abs=0.011)
     rows = (results / "results.jsonl").read_text().count("\n")
-    assert rows == 4 * 4 * 2 * 4  # suites, noises, pictures, methods
+    in_tables, in_ablation = 4 * 4 * 2 * 4, 4 * 2 * 1  # suites, noises, pictures, new methods
+    assert rows == in_tables + in_ablation
     again = run_divakar_babu(Request(data, results, reference="other", quiet=True))
     assert again == 0
     assert (results / "results.jsonl").read_text().count("\n") == rows
+
+
+def test_only_common_pictures_count(two_ends: ModelCard, tmp_path: Path) -> None:
+    data, out = write_pictures(tmp_path / "bsds", 2), tmp_path / "out"
+    request = Request(data, out, reference="other", quiet=True)
+    run_divakar_babu(request)
+    file = out / "results.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    lost = ("p1.png", "gaussian:15", "other")
+    for row in rows:
+        if (row["picture"], row["noise"], row["method"]) == lost and row["protocol"] == "float":
+            row["status"] = "failed"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    parts = [replace(part, rows=_rows(out, part.suite)) for part in _parts(request)]
+    write_report(out / "report.md", "divakar-babu", parts, {})
+    report = (out / "report.md").read_text()
+    assert cells(report, "pictures that every method has") == [["2", "1", "2", "2"]]
+    alone = [r["psnr"] for r in rows if r["picture"] == "p0.png" and r["method"] == "noisy"]
+    shown = [float(cell.split()[0]) for cell in cells(report, "noisy, dB")[0]]
+    assert shown[1] == pytest.approx(alone[1], abs=0.006)
 
 
 def test_a_model_without_phase_3_has_table_1_only(two_ends: ModelCard, tmp_path: Path) -> None:
@@ -111,6 +134,11 @@ def test_color_models_are_refused(
     monkeypatch.setenv("DEGRAIN_MODELS", str(card.path.parents[1]))
     with pytest.raises(UsageError, match="for color"):
         run_divakar_babu(Request(tmp_path, tmp_path / "out", model="colorful", quiet=True))
+
+
+def test_the_other_end_of_a_model_without_one(two_ends: ModelCard) -> None:
+    with pytest.raises(UsageError, match="other has one end only"):
+        open_method("detail:other", gray=True)
 
 
 def test_published_margins_belong_to_the_noise_levels() -> None:

@@ -26,7 +26,7 @@ class Bench:
     output: Annotated[Path, arg(aliases=("-o",), metavar="RESULTS")]
     """Folder or .jsonl file for one line per picture, noise and method; it is continued."""
     method: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
-    """Model names, onnx:FILE, python:FILE, noisy, bm3d, nlm, nlm-skimage, wavelet, tv, ksvd, epll,
+    """Model names, detail:MODEL, onnx:FILE, python:FILE, noisy, bm3d, nlm, nlm-skimage, wavelet, tv, ksvd, epll,
     wnnm, bls-gsm, foe; noisy and auto when not given. For an experiment: what the paper's
     networks are compared with."""
     noise: Annotated[tuple[str, ...], arg(metavar="SPEC ...")] = ()

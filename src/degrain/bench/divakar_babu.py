@@ -25,7 +25,7 @@ from degrain.bench.rows import Row, read_rows, results_file
 from degrain.bench.run import run_suite
 from degrain.bench.suites import Suite, data_hash, make_suite
 from degrain.errors import UsageError
-from degrain.zoo.store import detail_partner, load_model
+from degrain.zoo.store import load_model
 
 PROTOCOLS: Final = ("float", "clip8")
 SHOWN: Final = "gaussian:25"
@@ -178,7 +178,7 @@ def _ends(model: str) -> dict[str, str]:
     first = f"onnx:{model}" if model.endswith(".onnx") else card.name
     if not card.detail_model:
         return {"phase 2": first}
-    return {"phase 2": first, "phase 3": f"onnx:{detail_partner(card)}"}
+    return {"phase 2": first, "phase 3": f"detail:{model}"}
 
 
 def _rows(output: Path, suite: Suite) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
@@ -68,7 +68,7 @@ def write_report(
 
 def label_of(method: str) -> str:
     """A method without the folder of its file."""
-    return Path(method.removeprefix("onnx:")).name
+    return Path(method.removeprefix("onnx:").removeprefix("detail:")).name
 
 
 def told(reference: str) -> str:
@@ -83,8 +83,9 @@ def _block(title: str, name: str, text: str) -> str:
 def _table(part: Measured) -> str:
     """Every method at every noise level, and its margins over the reference.
 
-    Tables 1 and 2 of the paper, or an ablation.
+    Tables 1 and 2 of the paper, or an ablation. Only pictures that all methods have count.
     """
+    part = _in_common(part)
     base = told(part.reference)
     shown = {"noisy": "noisy", base: part.reference, **part.networks}
     lines = [
@@ -99,7 +100,20 @@ def _table(part: Measured) -> str:
         if label in PUBLISHED:
             published = (f"{value:+.2f}" for value in PUBLISHED[label])
             lines.append([f"{label} − BM3D, published (300 pictures)", *published])
+    counts = [str(len(part.by_picture(part.reference, spec))) for spec in NOISE]
+    if set(counts) != {str(len(part.suite.names))}:
+        lines.append(["pictures that every method has", *counts])
     return f"{part.suite.rules}.\n\n{markdown_table(_heads(''), lines)}"
+
+
+def _in_common(part: Measured) -> Measured:
+    """Without the rows of pictures that some method lacks at that noise level."""
+    common = {
+        spec: set.intersection(*(set(part.by_picture(name, spec)) for name in part.methods))
+        for spec in NOISE
+    }
+    rows = [row for row in part.rows if row["picture"] in common.get(row["noise"], ())]
+    return replace(part, rows=rows)
 
 
 def _runs(runs: Mapping[str, Sequence[Row]]) -> str:
@@ -133,7 +147,7 @@ def _quality(part: Measured, method: str, spec: str) -> str:
 def _margin(part: Measured, method: str, base: str, spec: str) -> str:
     """Mean difference over the pictures that both have, with its standard error."""
     first, second = (part.by_picture(name, spec) for name in (method, base))
-    differences = [first[picture] - second[picture] for picture in first.keys() & second.keys()]
+    differences = [first[picture] - second[picture] for picture in first]
     if not differences:
         return "-"
     error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")

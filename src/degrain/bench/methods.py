@@ -17,13 +17,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from degrain.errors import MissingPackageError, UsageError
 from degrain.noise import Gaussian, Noise, estimate_noise, parse_noise
+
+if TYPE_CHECKING:
+    from degrain.denoise import Denoiser
+    from degrain.zoo.card import ModelCard
 
 Floats = NDArray[np.float32]
 Denoise = Callable[[Floats, float], Floats]
@@ -110,6 +114,8 @@ def open_method(name: str, *, gray: bool, threads: int | None = None) -> Method:
         make = import_module(BASELINES[kind]).make
         own: Method = make(gray=gray, threads=threads, parameters=Path(file))
         return own
+    if kind == "detail" and file:
+        return _detail(name, gray=gray, threads=threads)
     return _model(name, gray=gray, threads=threads)
 
 
@@ -151,14 +157,30 @@ def _model(name: str, *, gray: bool, threads: int | None) -> Method:
 
     denoiser = Denoiser(name, threads=threads)
     card = load_model(denoiser.model_name(1 if gray else 3))
+    _right_channels(card, gray=gray)
+    return Method(card.name, card.sha256[:12], blind=True, denoise=_blindly(denoiser))
+
+
+def _detail(name: str, *, gray: bool, threads: int | None) -> Method:
+    """The other end of a model that has two: what `--detail 1` gives."""
+    from degrain.denoise import Denoiser
+    from degrain.zoo.store import detail_partner, load_model
+
+    card = load_model(name.removeprefix("detail:"))
+    _right_channels(card, gray=gray)
+    detail_partner(card)  # raises if there is none
+    denoiser = Denoiser(name.removeprefix("detail:"), threads=threads, detail=1.0)
+    return Method(name, card.detail_sha256[:12], blind=True, denoise=_blindly(denoiser))
+
+
+def _right_channels(card: ModelCard, *, gray: bool) -> None:
     if card.channels == 3 and gray:
         msg = f"The model {card.name} is for color, but gray is judged; take a gray model."
         raise UsageError(msg)
 
-    def denoise(noisy: Floats, _: float) -> Floats:
-        return np.asarray(denoiser(noisy), dtype=np.float32)
 
-    return Method(card.name, card.sha256[:12], blind=True, denoise=denoise)
+def _blindly(denoiser: Denoiser) -> Denoise:
+    return lambda noisy, _: np.asarray(denoiser(noisy), dtype=np.float32)
 
 
 def _onnx(name: str, *, gray: bool, threads: int | None) -> Method:
