@@ -26,12 +26,23 @@ JAIN_SEUNG = {
     "CNBlind, one net, never told σ": "jain-seung-cnblind",
     "BM3D (told σ), measured": "bm3d",
 }
+DIVAKAR_BABU = {
+    "phase 2 (`--detail 0`)": "divakar-babu",
+    "phase 3, adversarial (`--detail 1`)": "detail:divakar-babu",
+    "BM3D (told σ), measured": "bm3d",
+}
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
 
 
 def main() -> None:
     """Write the page."""
-    tables = {"quality": quality(), "real": real(), "speed": speed(), "papers": papers()}
+    tables = {
+        "quality": quality(),
+        "real": real(),
+        "speed": speed(),
+        "papers": papers(),
+        "adversarial": adversarial(),
+    }
     page = ROOT / "README.md"
     text, count = PLACE.subn(
         lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}",
@@ -86,6 +97,21 @@ def papers() -> str:
             mean = fmean(comparison.psnr(who, f"gaussian:{sigma}").values())
             cells.append(f"{mean:.2f}")
         lines.append(row([label, *cells]))
+    return "\n".join(lines)
+
+
+def adversarial() -> str:
+    """The same for the network of Divakar & Babu, after both of its phases that denoise."""
+    (comparison,) = (
+        found
+        for found in read_comparisons(RESULTS / "divakar-babu")
+        if "as floats" in found.rules and "100 pictures" in found.rules
+    )
+    lines = ["| Berkeley 100 | σ 10 | σ 15 | σ 20 | σ 25 |", "|---|---|---|---|---|"]
+    for label, name in DIVAKAR_BABU.items():
+        (who,) = (c for c in comparison.competitors if c[0] == name)
+        means = [fmean(comparison.psnr(who, spec).values()) for spec in comparison.specs]
+        lines.append(row([label, *(f"{mean:.2f}" for mean in means)]))
     return "\n".join(lines)
 
 
