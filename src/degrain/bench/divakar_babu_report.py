@@ -119,17 +119,17 @@ def _in_common(part: Measured) -> Measured:
 def _runs(runs: Mapping[str, Sequence[Row]]) -> str:
     """Where phase 2 of every run ended, on its held-out pictures, and what survived."""
     heads = _heads("run")
-    heads[1:1] = ["steps", "connections of layer 5", "of layer 6", "maps that layer 5 reads"]
+    heads[1:1] = ["steps", "connections of layers 5 and 6", "maps that these read"]
     return markdown_table(heads, [_run_line(name, rows) for name, rows in runs.items()])
 
 
 def _run_line(name: str, rows: Sequence[Row]) -> list[str]:
     last: Mapping[str, Any] = [row for row in rows if row["phase"] == "2"][-1]
     fifth, sixth = last["survivors"]["layer 5"], last["survivors"]["layer 6"]
-    counts = [f"{layer['connections']} of {layer['of']}" for layer in (fifth, sixth)]
-    maps = f"{fifth['maps']} of {fifth['of_maps']}"
+    counts = f"{fifth['connections']} of {fifth['of']}, {sixth['connections']} of {sixth['of']}"
+    maps = f"{fifth['maps']} of {fifth['of_maps']}, {sixth['maps']} of {sixth['of_maps']}"
     quality = [f"{last['psnr'][spec]:.2f}" if spec in last["psnr"] else "-" for spec in NOISE]
-    return [name, str(last["step"]), *counts, maps, *quality]
+    return [name, str(last["step"]), counts, maps, *quality]
 
 
 def _heads(first: str) -> list[str]:
