@@ -104,7 +104,7 @@ def _psnr_figure(rows: Sequence[Row]) -> Figure:
         axes.plot(places, [row["psnr"][spec] for row in chosen], label=spec)
     _mark_phases(axes, rows)
     axes.set(xlabel="iteration", ylabel="PSNR on held-out pictures (dB)")
-    axes.legend()
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
