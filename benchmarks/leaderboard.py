@@ -89,12 +89,11 @@ def speed() -> str:
                 f"| {picture} | {name} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
                 f"| {row['peak_mb']:.0f} MB | {result['decoded_mb']:.0f} MB |"
             )
-        if "degrain_over_opencv" in result:
+        for name, ratio in result.get("over_opencv", {}).items():
             ratios.append(
-                f"At {result['megapixels']:g} megapixels `degrain denoise` takes "
-                f"{result['degrain_over_opencv']:.2f} of the time of OpenCV's "
-                "`fastNlMeansDenoisingColored` with default windows, turn by turn in one run. "
-                "The machine was shared: only the ratio means something."
+                f"At {result['megapixels']:g} megapixels `{name}` takes {ratio:.2f} of the time of "
+                "OpenCV's `fastNlMeansDenoisingColored` with default windows, turn by turn in one "
+                "run. The machine was shared: only the ratio means something."
             )
     return "\n".join(lines) + "\n\n" + "\n\n".join(ratios)
 

@@ -29,6 +29,8 @@ OPENCV = (
     "clean = cv2.fastNlMeansDenoisingColored(image, None, 10, 10)\n"
     "cv2.imwrite(sys.argv[2], clean, [cv2.IMWRITE_JPEG_QUALITY, 95])\n"
 )
+PRECISIONS = {"degrain": "auto", "degrain, floats": "float"}
+"""Our commands by name: as users run it, and without the 8-bit version."""
 
 
 def main() -> None:
@@ -37,7 +39,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         noisy = Path(folder, "noisy.jpg")
         decoded_mb = make_in_another_process(options.photo, noisy, options.megapixels)
-        commands = {"degrain": degrain(noisy, options.threads, options.model)}
+        commands = {
+            name: degrain(noisy, precision, options) for name, precision in PRECISIONS.items()
+        }
         if not options.only_degrain:
             code = OPENCV.format(threads=options.threads)
             target = str(noisy.with_name("opencv.jpg"))
@@ -97,11 +101,12 @@ def make_picture(photo: Path, target: Path, megapixels: float) -> float:
     return clean.nbytes / 1e6
 
 
-def degrain(noisy: Path, threads: int, model: str) -> list[str]:
+def degrain(noisy: Path, precision: str, options: argparse.Namespace) -> list[str]:
     """The command under test."""
     target = str(noisy.with_name("degrain.jpg"))
     command = [sys.executable, "-m", "degrain", "denoise", str(noisy), "-o", target]
-    return [*command, "--overwrite", "--quiet", "--threads", str(threads), "--model", model]
+    command += ["--overwrite", "--quiet", "--threads", str(options.threads)]
+    return [*command, "--model", options.model, "--precision", precision]
 
 
 def take_turns(commands: dict[str, list[str]], runs: int) -> dict[str, list[dict[str, float]]]:
@@ -147,10 +152,16 @@ def summary(
         },
     }
     if "opencv" in rows:
-        pairs = zip(rows["degrain"], rows["opencv"], strict=True)
-        ratios = [ours["seconds"] / theirs["seconds"] for ours, theirs in pairs]
-        result["degrain_over_opencv"] = round(statistics.median(ratios), 3)
+        result["over_opencv"] = {
+            name: round(statistics.median(ratios(rows[name], rows["opencv"])), 3)
+            for name in PRECISIONS
+        }
     return result
+
+
+def ratios(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
+    """Seconds over seconds, turn by turn."""
+    return [a["seconds"] / b["seconds"] for a, b in zip(ours, theirs, strict=True)]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,6 @@ from degrain.picture import Picture
 from degrain.versions import Versions
 from degrain.zoo import store
 from degrain.zoo.card import ModelCard
-
-if TYPE_CHECKING:
-    pass
 
 Progress = Callable[[float], None]
 """Called with the fraction done, rising to 1.0."""

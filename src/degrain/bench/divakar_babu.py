@@ -23,6 +23,7 @@ from typing import Final
 from degrain.bench.divakar_babu_report import NOISE, Measured, label_of, told, write_report
 from degrain.bench.rows import Row, read_rows, results_file
 from degrain.bench.run import run_suite
+from degrain.bench.shown import draw_shown, median_picture
 from degrain.bench.suites import Suite, data_hash, make_suite
 from degrain.errors import UsageError
 from degrain.zoo.store import load_model
@@ -125,13 +126,6 @@ def draw_list(folder: Path, target: Path, seed: int, count: int = VOC_PICTURES) 
     return target
 
 
-def typical_picture(part: Measured) -> str | None:
-    """The picture of Fig. 7, by a rule and not by taste: that with phase 2's median PSNR."""
-    psnr = part.by_picture(part.networks["phase 2"], SHOWN)
-    ordered = sorted(psnr, key=lambda name: (psnr[name], name))
-    return ordered[len(ordered) // 2] if ordered else None
-
-
 def _parts(request: Request) -> Iterator[Measured]:
     """What has to be measured; folders are looked into when their turn comes."""
     ends = _ends(request.model)
@@ -210,23 +204,18 @@ def _draw(request: Request, part: Measured) -> None:
 
         draw_psnr(request.runs[0], request.output / "fig5.png")
         draw_adversarial(request.runs[0], request.output / "fig6.png")
-    shown = typical_picture(part)
+    shown = median_picture(part.by_picture(part.networks["phase 2"], SHOWN))
     if shown is not None:
         _draw_panels(request, part, shown)
 
 
 def _draw_panels(request: Request, part: Measured, shown: str) -> None:
     """Fig. 7: the methods once more on one picture."""
-    from degrain.bench import figures
-    from degrain.bench.methods import open_method
-
-    clean = part.suite.clean(shown)
-    noisy = part.suite.noisy(clean, shown, SHOWN)
-    pictures, quality = {"noisy": noisy}, {"noisy": part.by_picture("noisy", SHOWN)[shown]}
-    for label, name in {told(part.reference): part.reference, **part.networks}.items():
-        known = part.by_picture(name, SHOWN).get(shown)
-        if known is not None:
-            method = open_method(name, gray=True, threads=request.threads)
-            pictures[label], quality[label] = method.run(noisy, SHOWN)[0], known
-    box = figures.busiest_box(clean, max(16, min(clean.shape) // 4))
-    figures.panels(clean, pictures, box, request.output / "fig7.png", quality)
+    names = {told(part.reference): part.reference, **part.networks}
+    known = {
+        label: part.by_picture(name, SHOWN).get(shown)
+        for label, name in {"noisy": "noisy", **names}.items()
+    }
+    psnr = {label: value for label, value in known.items() if value is not None}
+    path = request.output / "fig7.png"
+    draw_shown(part.suite, shown, SHOWN, names, psnr, path, threads=request.threads)

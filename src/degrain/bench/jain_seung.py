@@ -25,6 +25,7 @@ from degrain.bench import clock, figures, kernels, paired, randomize
 from degrain.bench.experiments import Wishes
 from degrain.bench.methods import open_method
 from degrain.bench.run import Row, read_rows, results_file, run_suite
+from degrain.bench.shown import draw_shown, median_picture
 from degrain.bench.suites import Suite, make_suite
 from degrain.errors import MissingPackageError, PictureError, UsageError
 from degrain.zoo.store import has_model, load_model
@@ -294,27 +295,21 @@ def typical_picture(findings: Findings) -> str:
         for label in ("CN2", *findings.networks)
         if SHOWN_SIGMA in findings.networks.get(label, {})
     ]
-    denoised = findings.psnr(trained[0], SHOWN_SIGMA) if trained else {}
-    if not denoised:
+    found = median_picture(findings.psnr(trained[0], SHOWN_SIGMA)) if trained else None
+    if found is None:
         msg = "No picture could be denoised at σ 50; the failed rows in results.jsonl say why."
         raise PictureError(msg)
-    ordered = sorted(denoised, key=lambda name: (denoised[name], name))
-    return ordered[len(ordered) // 2]
+    return found
 
 
 def _draw_panels(findings: Findings, shown: str, wishes: Wishes, path: Path) -> None:
     """Fig. 3: the methods once more on one picture."""
-    spec = noise_spec(SHOWN_SIGMA)
-    suite = findings.suite
-    clean = suite.clean(shown)
-    noisy = suite.noisy(clean, shown, spec)
     names = {label: models.get(SHOWN_SIGMA, "") for label, models in findings.networks.items()}
     names |= {reference_label(name): name for name in findings.references}
-    pictures, quality = {"noisy": noisy}, {"noisy": findings.psnr("noisy", SHOWN_SIGMA)[shown]}
-    for label, name in names.items():
-        known = findings.psnr(name, SHOWN_SIGMA).get(shown, math.nan)
-        if not math.isnan(known):
-            method = open_method(name, gray=True, threads=wishes.threads)
-            pictures[label], quality[label] = method.run(noisy, spec)[0], known
-    box = figures.busiest_box(clean, max(16, min(clean.shape) // 4))
-    figures.panels(clean, pictures, box, path, quality)
+    known = {
+        label: findings.psnr(name, SHOWN_SIGMA).get(shown, math.nan)
+        for label, name in {"noisy": "noisy", **names}.items()
+    }
+    psnr = {label: value for label, value in known.items() if not math.isnan(value)}
+    spec = noise_spec(SHOWN_SIGMA)
+    draw_shown(findings.suite, shown, spec, names, psnr, path, threads=wishes.threads)

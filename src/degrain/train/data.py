@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrain.errors import TrainingError
+from degrain.train.whole import whole_file
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 AVERAGE = np.array([1 / 3, 1 / 3, 1 / 3], dtype=np.float32)  # Jain & Seung 2008, Sec. 3
@@ -52,8 +53,7 @@ def pack(folders: Sequence[Path], output: Path) -> Pack:
     packed = read_folders(folders)
     sizes = np.array([picture.shape for picture in packed.pictures], dtype=np.int64)
     flat = np.concatenate([picture.reshape(-1) for picture in packed.pictures])
-    partial = output.with_name(output.name + ".partial.npz")
-    try:
+    with whole_file(output, "pack") as partial:
         np.savez_compressed(
             partial,
             names=np.array(packed.names),
@@ -61,12 +61,6 @@ def pack(folders: Sequence[Path], output: Path) -> Pack:
             sizes=sizes,
             pixels=flat,
         )
-        partial.replace(output)
-    except OSError as error:
-        msg = f"The pack {output} cannot be written ({error}); choose a writable folder."
-        raise TrainingError(msg) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return packed
 
 

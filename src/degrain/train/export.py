@@ -27,6 +27,7 @@ from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.train import checkpoint
 from degrain.train.fit import build_net
 from degrain.train.recipes import RECIPES, Recipe, from_json
+from degrain.train.whole import whole_file
 from degrain.zoo.card import ModelCard, write_card
 
 EXAMPLE_SIDE = 64
@@ -107,8 +108,7 @@ def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
     net = _form_for_export(net).eval()
     # An odd size, so that the export sees the padding at work.
     example = torch.rand(2, channels, EXAMPLE_SIDE + 3, EXAMPLE_SIDE + 7)
-    partial = output.with_name(output.name + ".partial")
-    try:
+    with whole_file(output, "model") as partial:
         with _quiet():
             program = torch.onnx.export(
                 net,
@@ -126,12 +126,6 @@ def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
         program.save(str(partial))
         _drop_traces(partial)
         _require_state_dict_names(net, partial)
-        partial.replace(output)
-    except OSError as error:
-        msg = f"The model {output} cannot be written ({error}); choose a writable folder."
-        raise TrainingError(msg) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _form_for_export(net: nn.Module) -> nn.Module:

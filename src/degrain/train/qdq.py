@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.errors import ModelError, TrainingError, UsageError
+from degrain.errors import ModelError, UsageError
+from degrain.train.whole import whole_file
 
 Floats = NDArray[np.float32]
 INPUTS = {"Conv": 2, "Relu": 1, "Add": 2, "DepthToSpace": 1}
@@ -110,6 +111,24 @@ def read_body(path: Path) -> Body:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a network in 8 bits consists of, beside its nodes.
+
+    Attributes:
+        weights: kernels by their names, in place of those in the model.
+        kernel_scales: for each kernel in `Body.inner` one number an output.
+        scales: of the tensors in `Body.signed`.
+        gains: what the channels of the tensors in `Body.updates` are multiplied by when they are
+            added to the running sum.
+    """
+
+    weights: Mapping[str, Floats]
+    kernel_scales: Mapping[str, Floats]
+    scales: Mapping[str, float]
+    gains: Mapping[str, Floats]
+
+
 def quantize_kernel(kernel: Floats, scales: Floats) -> NDArray[np.int8]:
     """Signed bytes of a kernel, outputs first, with one scale for each output."""
     steps = np.rint(kernel / scales.reshape(-1, 1, 1, 1))
@@ -117,23 +136,12 @@ def quantize_kernel(kernel: Floats, scales: Floats) -> NDArray[np.int8]:
     return quantized
 
 
-def write_qdq(
-    body: Body,
-    weights: Mapping[str, Floats],
-    kernel_scales: Mapping[str, Floats],
-    scales: Mapping[str, float],
-    gains: Mapping[str, Floats],
-    output: Path,
-) -> None:
+def write_qdq(body: Body, numbers: Numbers, output: Path) -> None:
     """Write the network in 8 bits; the file appears whole or not at all.
 
     Args:
         body: from `read_body`; its model is used up.
-        weights: kernels by their names, in place of those in the model.
-        kernel_scales: for each kernel in `body.inner` one number an output.
-        scales: of the tensors in `body.signed`.
-        gains: what the channels of the tensors in `body.updates` are multiplied by when they are
-            added to the running sum.
+        numbers: kernels and scales.
         output: the file.
 
     Raises:
@@ -143,8 +151,9 @@ def write_qdq(
     from onnx import numpy_helper
 
     graph = body.model.graph
-    constants = {name: weights[name] for name in weights.keys() - set(body.inner)}
-    nodes = _quantized_nodes(body, weights, kernel_scales, scales, gains, constants)
+    outer = numbers.weights.keys() - set(body.inner)
+    constants: dict[str, Any] = {name: numbers.weights[name] for name in outer}
+    nodes = _quantized_nodes(body, numbers, constants)
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
@@ -152,25 +161,11 @@ def write_qdq(
     made = [numpy_helper.from_array(constants[name], name) for name in sorted(constants)]
     del graph.initializer[:]
     graph.initializer.extend([*kept, *made])
-    partial = output.with_name(output.name + ".partial")
-    try:
+    with whole_file(output, "model") as partial:
         onnx.save(body.model, str(partial))
-        partial.replace(output)
-    except OSError as error:
-        msg = f"The model {output} cannot be written ({error}); choose a writable folder."
-        raise TrainingError(msg) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
-def _quantized_nodes(
-    body: Body,
-    weights: Mapping[str, Floats],
-    kernel_scales: Mapping[str, Floats],
-    scales: Mapping[str, float],
-    gains: Mapping[str, Floats],
-    constants: dict[str, Any],
-) -> list[Any]:
+def _quantized_nodes(body: Body, numbers: Numbers, constants: dict[str, Any]) -> list[Any]:
     """All nodes of the graph, with the pairs; their numbers are added to the constants."""
     chain = {node.output[0] for node in body.nodes[1:]}
     nodes: list[Any] = []
@@ -178,8 +173,8 @@ def _quantized_nodes(
         made = str(node.output[0])
         kernel = str(node.input[1]) if node.op_type == "Conv" else ""
         if kernel in body.inner:
-            scale = kernel_scales[kernel]
-            nodes.append(_kernel_node(kernel, weights[kernel], scale, constants))
+            scale = numbers.kernel_scales[kernel]
+            nodes.append(_kernel_node(kernel, numbers.weights[kernel], scale, constants))
         if made in chain:
             for place, source in enumerate(node.input):
                 if _from_bytes(source, made, body) or (source == kernel and kernel in body.inner):
@@ -188,8 +183,8 @@ def _quantized_nodes(
         origin = body.scaled_like(made)
         if origin:
             zero = np.array(ZERO[body.signed[origin]], np.uint8)
-            scale = np.array(scales[origin], np.float32)
-            gain = gains[made] if made in body.updates else np.ones((), np.float32)
+            scale = np.array(numbers.scales[origin], np.float32)
+            gain = numbers.gains[made] if made in body.updates else np.ones((), np.float32)
             nodes += _pair(made, scale, scale * gain, zero, constants)
     return nodes
 

@@ -20,7 +20,7 @@ from degrain.engines.onnx import OnnxEngine, available_threads, open_session
 from degrain.errors import TrainingError, UsageError
 from degrain.noise import parse_noise
 from degrain.train.data import Pack, load, split, to_channels, unit_floats
-from degrain.train.qdq import Body, Floats, read_body, write_qdq
+from degrain.train.qdq import Body, Floats, Numbers, read_body, write_qdq
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.train.watch import Validation
 from degrain.zoo.card import ModelCard, write_card
@@ -96,14 +96,13 @@ def _makeable(noise: str) -> str:
 def _write(body: Body, samples: dict[str, Floats], output: Path) -> None:
     """Choose all scales and write the file."""
     weights, even, gains = even_out(body, samples)
-    write_qdq(
-        body,
+    numbers = Numbers(
         weights,
         {name: kernel_scales(weights[name]) for name in body.inner},
         {name: tensor_scale(even[name], signed=signed) for name, signed in body.signed.items()},
         gains,
-        output,
     )
+    write_qdq(body, numbers, output)
 
 
 def _samples(body: Body, card: ModelCard, packed: Pack, spec: str) -> dict[str, Floats]:
