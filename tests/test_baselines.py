@@ -55,6 +55,22 @@ def test_takes_noise_out_and_gives_the_same_again(name):
     assert np.array_equal(result, method.run(noisy, "gaussian:25")[0])
 
 
+def test_a_level_of_its_own():
+    noisy = with_noise(scene())
+    for spec in ("real", "gaussian:50", "gaussian:25"):
+        result, known = open_method("tv@25", gray=True).run(noisy, spec)
+        assert known == "told"
+        assert np.array_equal(result, open_method("tv", gray=True).run(noisy, "gaussian:25")[0])
+    assert open_method("tv@12.5", gray=True).name == "tv@12.5"
+    with pytest.raises(UsageError, match="degrain-gray is blind"):
+        open_method("degrain-gray@25", gray=True)
+    for wrong in ("tv@-1", "tv@nan"):
+        with pytest.raises(UsageError, match="from 0 up"):
+            open_method(wrong, gray=True)
+    with pytest.raises(UsageError, match="tv@home"):
+        open_method("tv@home", gray=True)
+
+
 @pytest.mark.parametrize("name", [name for name in BASELINES if name not in GRAY_ONLY])
 def test_color(name):
     ready(name)

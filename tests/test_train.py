@@ -20,6 +20,8 @@ from degrain.errors import TrainingError, UsageError
 from degrain.metrics import psnr
 from degrain.train import checkpoint, fit, recipes
 from degrain.train.data import CropSource, Pack, load, pack, read_pairs, split
+from degrain.train.devices import cpu_has_bfloat16
+from degrain.train.enlarge import enlarge_some
 from degrain.train.fit import psnr_loss
 from degrain.train.muon import orthogonalize
 from degrain.train.setup import train
@@ -70,14 +72,15 @@ def test_same_seed_same_weights_other_seed_others(folder: Path, tmp_path: Path) 
     assert not same_weights(first.net, third.net)
 
 
+@pytest.mark.parametrize("options", [{}, {"fast": True, "enlarge": 2.0}])
 def test_resumed_equals_uninterrupted(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    whole = run(folder, tmp_path / "whole", steps=10)
+    whole = run(folder, tmp_path / "whole", steps=10, **options)
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     stop_at(monkeypatch, step=4)
     with pytest.raises(KeyboardInterrupt):
-        run(folder, tmp_path / "broken", steps=10)
+        run(folder, tmp_path / "broken", steps=10, **options)
     monkeypatch.undo()
     resumed = run(folder, tmp_path / "broken", resume=True)
     assert resumed.step == 10
@@ -85,6 +88,7 @@ def test_resumed_equals_uninterrupted(
     assert same_weights(whole.average, resumed.average)
 
 
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="bfloat16 is emulated here")
 def test_bfloat16_on_a_cpu_trains_nearly_the_same(folder: Path, tmp_path: Path) -> None:
     plain = run(folder, tmp_path / "plain", steps=20)
     fast = run(folder, tmp_path / "fast", steps=20, fast=True)
@@ -281,6 +285,36 @@ def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
         values = torch.linalg.svdvals(orthogonalize(torch.randn(shape), 5))
         assert values.min() > 0.5
         assert values.max() < 1.3
+
+
+def test_orthogonalizing_by_the_gram_matrix_is_the_plain_iteration() -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(2, 16, 90)
+    x = matrices / matrices.norm(dim=(-2, -1), keepdim=True)
+    for _ in range(4):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    assert torch.allclose(orthogonalize(matrices, 4), x, atol=1e-4)
+
+
+def test_half_of_the_crops_become_softer_parts_of_themselves() -> None:
+    crops = torch.rand(200, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    enlarged = enlarge_some(crops, 3.0, torch.Generator().manual_seed(1))
+    same = (enlarged == crops).flatten(1).all(1)
+    assert 0.4 < same.float().mean() < 0.6
+    steps = (enlarged[~same].diff(dim=-1).abs().mean() / crops.diff(dim=-1).abs().mean()).item()
+    assert 0.3 < steps < 0.8
+    assert 0 <= enlarged.min() < enlarged.max() <= 1
+
+
+def test_an_enlarged_ramp_stays_inside_its_crop() -> None:
+    ramp = torch.linspace(0, 1, 32).expand(64, 1, 32, 32)
+    enlarged = enlarge_some(ramp, 2.0, torch.Generator().manual_seed(0))
+    inner = enlarged[..., 2:-2, 2:-2]
+    slopes = inner.diff(dim=-1).mean((1, 2, 3)) * 31
+    assert ((slopes > 0.45) & (slopes < 1.01)).all()
+    assert (inner.diff(dim=-2).abs() < 1e-5).all()
+    assert inner.std((0, 1)).max() > 0.05, "parts come from different places"
 
 
 def test_the_psnr_loss_is_minus_the_psnr() -> None:

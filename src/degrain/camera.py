@@ -231,17 +231,17 @@ def _draw_noise_level(rng: np.random.Generator) -> tuple[float, float]:
 
     Brooks et al. 2019: log variance = 2.18 log gain + 1.2, give or take 0.26.
     """
-    log_gain = rng.uniform(np.log(1e-4), np.log(0.012))
+    log_gain = rng.uniform(np.log(5e-5), np.log(0.012))
     log_variance = 2.18 * log_gain + 1.2 + rng.normal(0, 0.26)
     return float(np.exp(log_gain)), float(np.exp(log_variance / 2))
 
 
 def _draw_smoothing(rng: np.random.Generator) -> tuple[float, float]:
-    """Half of the cameras smooth, color at least as much as brightness."""
-    if rng.random() < 0.5:
+    """Most cameras smooth, color at least as much as brightness."""
+    if rng.random() < 0.3:
         return 0.0, 0.0
-    luma_px = rng.uniform(0, 0.9)
-    return luma_px, luma_px + rng.uniform(0, 1)
+    luma_px = rng.uniform(0, 1.2)
+    return luma_px, luma_px + rng.uniform(0, 2)
 
 
 def _draw_scale(rng: np.random.Generator) -> float:

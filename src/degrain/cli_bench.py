@@ -27,8 +27,9 @@ class Bench:
     """Folder or .jsonl file for one line per picture, noise and method; it is continued."""
     method: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
     """Model names, detail:MODEL (its other end), onnx:FILE, python:FILE, noisy, bm3d, nlm,
-    nlm-skimage, wavelet, tv, ksvd, epll, wnnm, bls-gsm, foe; noisy and auto when not given. For
-    an experiment: what the paper's networks are compared with."""
+    nlm-skimage, wavelet, tv, ksvd, epll, wnnm, bls-gsm, foe; NAME@SIGMA tells a method this level
+    (of 255) whatever the noise is; noisy and auto when not given. For an experiment: what the
+    paper's networks are compared with."""
     noise: Annotated[tuple[str, ...], arg(metavar="SPEC ...")] = ()
     """Noise specs; gaussian:15, gaussian:25 and gaussian:50 when not given."""
     conversion: Annotated[str, arg(metavar="luma|average")] = "luma"

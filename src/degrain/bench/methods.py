@@ -8,13 +8,15 @@
 | `noisy`       | nothing is done: the noisy picture itself                                   |
 | a baseline    | one of `BASELINES`; what it is stands in its own file                       |
 | `NAME:FILE`   | a baseline with learned parameters of your own (`epll`, `foe`)              |
+| `NAME@SIGMA`  | any of these that wants σ, told this one (of 255) whatever the noise is     |
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,7 @@ class Method:
         blind: works without being told the noise level.
         denoise: does it.
         slow: takes minutes a picture, so a run gives it a seeded subset of the pictures.
+        told: σ in 0..1 that it is told whatever the noise is; None: that of the noise.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Method:
     blind: bool
     denoise: Denoise
     slow: bool = False
+    told: float | None = None
 
     def run(self, noisy: Floats, spec: str) -> tuple[Floats, str]:
         """The denoised picture, and how σ was known: "blind", "told" or "estimated".
@@ -74,7 +78,7 @@ class Method:
         """
         if self.blind:
             return self.denoise(noisy, 0.0), "blind"
-        sigma = known_sigma(spec)
+        sigma = known_sigma(spec) if self.told is None else self.told
         if sigma == 0:
             return noisy, "told"  # nothing to take out; most formulas would divide by σ
         if sigma is not None:
@@ -100,6 +104,9 @@ def open_method(name: str, *, gray: bool, threads: int | None = None) -> Method:
         MissingPackageError: the method needs an optional package.
         ModelError: a damaged model file.
     """
+    untold, told = _split_level(name)
+    if told is not None:
+        return _told(open_method(untold, gray=gray, threads=threads), name, told)
     kind, _, file = name.partition(":")
     if name == "noisy":
         return Method(name, "", blind=True, denoise=lambda noisy, _: noisy)
@@ -148,6 +155,27 @@ def gray_only(name: str, *, gray: bool) -> None:
     if not gray:
         msg = f"The method {name} is for gray pictures, but color is judged; use a gray suite."
         raise UsageError(msg)
+
+
+def _split_level(name: str) -> tuple[str, float | None]:
+    """`NAME@SIGMA` in its parts; SIGMA of 255. A file's own @ is left alone."""
+    untold, _, level = name.rpartition("@")
+    try:
+        sigma_255 = float(level)
+    except ValueError:
+        return name, None
+    return (untold, sigma_255) if untold else (name, None)
+
+
+def _told(method: Method, name: str, sigma_255: float) -> Method:
+    """The method, told one level."""
+    if method.blind:
+        msg = f"The method {method.name} is blind and cannot be told a level; leave @ away."
+        raise UsageError(msg)
+    if not (math.isfinite(sigma_255) and sigma_255 >= 0):
+        msg = f"The level of {name} must be a number from 0 up, of 255."
+        raise UsageError(msg)
+    return replace(method, name=name, told=sigma_255 / 255)
 
 
 def _model(name: str, *, gray: bool, threads: int | None) -> Method:

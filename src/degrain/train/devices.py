@@ -103,9 +103,17 @@ def keep_freed_memory() -> None:
 
 
 def autocast(device: torch.device, *, fast: bool) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 on a GPU that has it, and with `fast` on a CPU; plain float32 elsewhere."""
+    """bfloat16 on a GPU that has it, and with `fast` on a CPU that has it; float32 elsewhere."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
-    if device.type == "cpu" and fast:
+    if device.type == "cpu" and fast and cpu_has_bfloat16():
         return torch.autocast("cpu", dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether products in bfloat16 are faster here; where they are emulated they are slower."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is None:  # an older PyTorch
+        return False
+    return any(ask().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

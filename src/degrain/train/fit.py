@@ -26,6 +26,7 @@ from degrain.train import checkpoint
 from degrain.train.data import CropSource
 from degrain.train.degrade import degrade
 from degrain.train.devices import Processes, autocast
+from degrain.train.enlarge import enlarge_some
 from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
 from degrain.train.soap import Soap
@@ -240,6 +241,8 @@ def draw_batch(
     count = max(1, recipe.batch // processes.count)
     drawn, inside = crops.draw_surrounded(count, generator, border)
     clean = drawn[-1]
+    if len(drawn) == 1 and recipe.enlarge > 1:
+        clean = enlarge_some(clean, recipe.enlarge, generator)
     noisy = drawn[0] if len(drawn) == 2 else degrade(clean, noise, generator)
     if border:
         noisy = noisy.masked_fill(~inside, OUTSIDE)

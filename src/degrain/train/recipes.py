@@ -40,14 +40,15 @@ class Recipe:
         batch: crops a step, over all processes.
         distinct: the crops of a step come from as many different pictures.
         crop: side of a crop in pixels.
+        enlarge: half of the crops are enlarged, at most this many times (`train.enlarge`).
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
         layer_shares: empty: the net is trained whole. Else it grows from one hidden layer to as
             many as there are shares, and each share of the budget is spent on one of these nets.
         steps: budget in steps, or
         minutes: budget in minutes of training; exactly one of the two.
-        fast: products in bfloat16 on a CPU too, which only newer ones do faster. (On a GPU that has
-            bfloat16 it is always used.)
+        fast: products in bfloat16 on a CPU that has them, and the layout of maps that they want.
+            (On a GPU that has bfloat16 it is always used.)
         validate_every: steps between validations.
         validation_noise: specs validated on.
         seed: of initialization, crops and noise.
@@ -67,6 +68,7 @@ class Recipe:
     batch: int = 8
     distinct: bool = False
     crop: int = 64
+    enlarge: float = 1.0
     clip: float = 1.0
     ema: float = 0.999
     layer_shares: tuple[float, ...] = ()
@@ -91,7 +93,7 @@ def degrain_gray() -> Recipe:
         "decoder": (1, 1),
         "middle": 2,
     }
-    return Recipe(net="unet", options=options, channels=1, lr=0.01)
+    return Recipe(net="unet", options=options, channels=1, lr=0.01, fast=True)
 
 
 def degrain_color() -> Recipe:
@@ -103,13 +105,37 @@ def degrain_color() -> Recipe:
         "decoder": (1, 1),
         "middle": 1,
     }
-    return Recipe(net="unet", options=options, channels=3, lr=0.01)
+    return Recipe(net="unet", options=options, channels=3, lr=0.01, fast=True)
+
+
+def degrain_gray_fast() -> Recipe:
+    """The small grey net, for a third of the multiplies: blind Gaussian noise."""
+    return _fast(1)
+
+
+def degrain_color_fast() -> Recipe:
+    """The small color net: blind Gaussian noise, for many or large photographs."""
+    return _fast(3)
+
+
+def _fast(channels: int) -> Recipe:
+    options = {
+        "channels": channels,
+        "widths": (32, 64, 96),
+        "encoder": (1, 1),
+        "decoder": (1, 1),
+        "middle": 1,
+    }
+    return Recipe(net="unet", options=options, channels=channels, lr=0.01, fast=True)
 
 
 def degrain_photo() -> Recipe:
     """The color net for photographs: camera noise, white noise and clean pictures mixed."""
     return dataclasses.replace(
-        degrain_color(), noise="camera", validation_noise=("camera", "gaussian:25", "gaussian:50")
+        degrain_color(),
+        noise="camera",
+        enlarge=3.0,
+        validation_noise=("camera", "gaussian:25", "gaussian:50"),
     )
 
 
@@ -227,6 +253,8 @@ def _other_damage(noise: str, validation_noise: str) -> Recipe:
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
     "degrain-color": degrain_color,
+    "degrain-gray-fast": degrain_gray_fast,
+    "degrain-color-fast": degrain_color_fast,
     "degrain-photo": degrain_photo,
     "jain-seung": jain_seung,
     "jain-seung-blind": jain_seung_blind,

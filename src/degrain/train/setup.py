@@ -195,7 +195,11 @@ def _first_state(
         from degrain.train.start import load_weights
 
         load_weights(net, start)
-    state = new_state(recipe, net.to(device))
+    net.to(device)
+    if recipe.fast:
+        # Products in bfloat16 are a third faster with the maps of a pixel side by side.
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = new_state(recipe, net)
     if saved:
         state.restore(saved)
     return state

@@ -1,0 +1,41 @@
+"""Softer training pictures: what a lens and a sensor deliver before it is made smaller.
+
+Pictures in data sets have been made smaller and are sharp from pixel to pixel; a photograph as it
+leaves the camera rarely is. A network that has only seen sharp ones takes the coarse noise of a
+camera for detail.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SHARE = 0.5
+"""Of the crops that are enlarged."""
+
+
+def enlarge_some(clean_nchw: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Half of the crops as enlarged parts of themselves, each 1 to `most` times, bicubic.
+
+    Args:
+        clean_nchw: N×C×S×S, 0..1.
+        most: largest factor, at least 1.
+        generator: on the crops' device.
+
+    Returns:
+        N×C×S×S, 0..1.
+    """
+    count = len(clean_nchw)
+    lots = torch.rand(count, 4, generator=generator, device=clean_nchw.device)
+    factor = torch.where(lots[:, 0] < SHARE, 1 + (most - 1) * lots[:, 1], 1.0)
+    # From -1 to 1 is the whole crop; the part's center stays so far inside that it fits.
+    center = (1 - 1 / factor)[:, None] * (2 * lots[:, 2:] - 1)
+    scale = torch.eye(2, device=clean_nchw.device) / factor[:, None, None]
+    grid = functional.affine_grid(
+        torch.cat([scale, center[:, :, None]], 2), list(clean_nchw.shape), align_corners=False
+    )
+    enlarged = functional.grid_sample(
+        clean_nchw, grid, mode="bicubic", padding_mode="border", align_corners=False
+    )
+    return torch.where((factor > 1)[:, None, None, None], enlarged.clamp(0, 1), clean_nchw)
