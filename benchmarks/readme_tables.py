@@ -136,17 +136,18 @@ def row(cells: Iterable[str]) -> str:
 def speed() -> str:
     """Whole commands: start, read, denoise, write; medians over the runs."""
     small, large = (read_json(f"speed-{size}.json") for size in (12, 100))
-    ours, floats, theirs = small["methods"].values()
-    huge = large["methods"]["degrain"]
     size, decoded = f"{small['megapixels']:g} megapixels", f"{large['decoded_mb']:.0f} MB decoded"
-    lines = [
-        "| color JPEG, whole command | seconds | peak memory |",
-        "|---|---|---|",
-        timing(f"`degrain denoise`, {size} (in 8 bits, chosen by itself)", ours),
-        timing(f"the same with `--precision float`, {size}", floats),
-        timing("OpenCV `fastNlMeansDenoisingColored`, same picture, same run", theirs),
-        timing(f"`degrain denoise`, {large['megapixels']:g} megapixels ({decoded}), one run", huge),
-    ]
+    shown = {
+        "degrain": f"`degrain denoise`, {size} (in 8 bits, chosen by itself)",
+        "degrain, floats": f"the same with `--precision float`, {size}",
+        "degrain, fast": f"`degrain denoise --model fast`, {size}",
+        "degrain, fast, floats": f"the same with `--precision float`, {size}",
+        "opencv": "OpenCV `fastNlMeansDenoisingColored`, same picture, same run",
+    }
+    lines = ["| color JPEG, whole command | seconds | peak memory |", "|---|---|---|"]
+    lines += [timing(text, small["methods"][name]) for name, text in shown.items()]
+    huge = f"`degrain denoise`, {large['megapixels']:g} megapixels ({decoded}), one run"
+    lines.append(timing(huge, large["methods"]["degrain"]))
     return "\n".join(lines)
 
 

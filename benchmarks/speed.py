@@ -29,8 +29,13 @@ OPENCV = (
     "clean = cv2.fastNlMeansDenoisingColored(image, None, 10, 10)\n"
     "cv2.imwrite(sys.argv[2], clean, [cv2.IMWRITE_JPEG_QUALITY, 95])\n"
 )
-PRECISIONS = {"degrain": "auto", "degrain, floats": "float"}
-"""Our commands by name: as users run it, and without the 8-bit version."""
+OURS = {
+    "degrain": ("auto", "auto"),
+    "degrain, floats": ("auto", "float"),
+    "degrain, fast": ("fast", "auto"),
+    "degrain, fast, floats": ("fast", "float"),
+}
+"""Our commands by name, their model and precision: as users run it, and the other ways."""
 
 
 def main() -> None:
@@ -40,7 +45,8 @@ def main() -> None:
         noisy = Path(folder, "noisy.jpg")
         decoded_mb = make_in_another_process(options.photo, noisy, options.megapixels)
         commands = {
-            name: degrain(noisy, precision, options) for name, precision in PRECISIONS.items()
+            name: degrain(noisy, model, precision, options.threads)
+            for name, (model, precision) in OURS.items()
         }
         if not options.only_degrain:
             code = OPENCV.format(threads=options.threads)
@@ -59,7 +65,6 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photo", type=Path, required=True, help="any color photograph")
     parser.add_argument("--megapixels", type=float, default=12)
-    parser.add_argument("--model", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only-degrain", action="store_true", help="leave OpenCV out")
@@ -101,12 +106,12 @@ def make_picture(photo: Path, target: Path, megapixels: float) -> float:
     return clean.nbytes / 1e6
 
 
-def degrain(noisy: Path, precision: str, options: argparse.Namespace) -> list[str]:
+def degrain(noisy: Path, model: str, precision: str, threads: int) -> list[str]:
     """The command under test."""
     target = str(noisy.with_name("degrain.jpg"))
     command = [sys.executable, "-m", "degrain", "denoise", str(noisy), "-o", target]
-    command += ["--overwrite", "--quiet", "--threads", str(options.threads)]
-    return [*command, "--model", options.model, "--precision", precision]
+    command += ["--overwrite", "--quiet", "--threads", str(threads)]
+    return [*command, "--model", model, "--precision", precision]
 
 
 def take_turns(commands: dict[str, list[str]], runs: int) -> dict[str, list[dict[str, float]]]:
@@ -142,7 +147,6 @@ def summary(
     result: dict[str, object] = {
         "megapixels": options.megapixels,
         "decoded_mb": round(decoded_mb, 1),
-        "model": options.model,
         "threads": options.threads,
         "runs": options.runs,
         "machine": platform.processor() or platform.machine(),
@@ -154,7 +158,7 @@ def summary(
     if "opencv" in rows:
         result["over_opencv"] = {
             name: round(statistics.median(ratios(rows[name], rows["opencv"])), 3)
-            for name in PRECISIONS
+            for name in OURS
         }
     return result
 

@@ -195,6 +195,7 @@ def _denoiser(options: Denoise) -> Denoiser:
         msg = "No picture was named; give files or folders, or - to read standard input."
         raise UsageError(msg)
     from degrain.denoise import Denoiser, check_request
+    from degrain.versions import BY_CHANNELS
 
     check_request(options.strength, options.sigma)
     denoiser = Denoiser(
@@ -204,7 +205,7 @@ def _denoiser(options: Denoise) -> Denoiser:
         detail=options.detail,
         precision=options.precision,
     )
-    if options.model != "auto":
+    if options.model not in BY_CHANNELS:
         from degrain.zoo.store import detail_partner, int8_partner, load_model
 
         card = load_model(options.model)
@@ -280,7 +281,11 @@ def _denoise(
     model = denoiser.model_name(picture.channels)
     told = options.sigma is not None or options.strength == 0
     clean = denoiser.picture(
-        picture, strength=options.strength, sigma=options.sigma, on_progress=on_progress
+        picture,
+        strength=options.strength,
+        sigma=options.sigma,
+        on_progress=on_progress,
+        noise_sigma_255=sigma,
     )
     ends.write(clean)
     done = replace(

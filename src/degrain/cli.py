@@ -42,8 +42,8 @@ class Denoise:
     """Pictures or folders; - reads one picture from standard input."""
     output: Annotated[str | None, arg(aliases=("-o",), metavar="PATH")] = None
     """A file, a folder (several inputs, or a slash at its end), or - for standard output."""
-    model: Annotated[str, arg(metavar="auto|NAME|FILE.onnx")] = "auto"
-    """Which network: auto picks by channels; `degrain models` lists the names."""
+    model: Annotated[str, arg(metavar="auto|fast|NAME|FILE.onnx")] = "auto"
+    """Which network: auto picks by channels, fast a small one; `degrain models` lists the names."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the noise to take out: 0 nothing, 1 all of it."""
     sigma: Annotated[float | None, arg(metavar="0..255")] = None
@@ -171,7 +171,7 @@ class Train:
     """Crops a step, instead of the recipe's."""
     crop: Annotated[int | None, arg(metavar="PIXELS")] = None
     """Side of a crop, instead of the recipe's; pictures must be at least as large."""
-    loss: Annotated[str | None, arg(metavar="rms|psnr|l1|mse|charbonnier")] = None
+    loss: Annotated[str | None, arg(metavar="rms|psnr|soft-psnr|l1|mse|charbonnier")] = None
     """What is made small, instead of the recipe's."""
     lr: Annotated[float | None, arg(metavar="X")] = None
     """First step length, instead of the recipe's; a smaller one suits fine-tuning."""

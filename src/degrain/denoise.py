@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,6 +46,7 @@ class _Wishes:
     strength: float
     sigma: float | None
     on_progress: Progress | None
+    first_noise_255: float | None = None
 
 
 def check_request(strength: float, sigma: float | None) -> None:
@@ -69,7 +70,8 @@ class Denoiser:
     takes its own share of `memory_mb`.
 
     Args:
-        model: a model's name, the path of an ONNX file, or "auto": by channels.
+        model: a model's name, the path of an ONNX file, "auto": the best one for the picture's
+            channels, or "fast": a small one.
         threads: how many cores one call may use; None: all that this process may use.
         memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
             with it, results do not change.
@@ -164,10 +166,15 @@ class Denoiser:
         strength: float = 1.0,
         sigma: float | None = None,
         on_progress: Progress | None = None,
+        noise_sigma_255: float | None = None,
     ) -> Picture:
-        """Denoise every page of a picture; alpha, metadata and origin stay as they are."""
+        """Denoise every page of a picture; alpha, metadata and origin stay as they are.
+
+        The arguments are those of a call, and `noise_sigma_255`: the noise level of the first page
+        on the 0..255 scale, root mean square over channels, if it has been estimated already.
+        """
         outs = tuple(np.empty_like(page, order="C", subok=False) for page in picture.pages)
-        self._pages(picture.pages, outs, _Wishes(strength, sigma, on_progress))
+        self._pages(picture.pages, outs, _Wishes(strength, sigma, on_progress, noise_sigma_255))
         return picture.with_pages(outs)
 
     def file(
@@ -229,7 +236,9 @@ class Denoiser:
         if len(picture.pages) > 1:
             msg = f"{path} has {len(picture.pages)} pages; use Denoiser.file to denoise them all."
             raise PictureError(msg)
-        (clean,) = self.picture(picture, **asdict(wishes)).pages
+        (clean,) = self.picture(
+            picture, strength=wishes.strength, sigma=wishes.sigma, on_progress=wishes.on_progress
+        ).pages
         if picture.alphas is not None:
             return np.concatenate([clean, picture.alphas[0]], axis=2)
         return clean[..., 0] if clean.shape[2] == 1 else clean
@@ -271,6 +280,7 @@ class Denoiser:
                 report(page.shape[0] * page.shape[1])
             else:
                 self._page(page, out, wishes, report)
+            wishes = replace(wishes, first_noise_255=None)  # what is known is not of the others
 
     def _page(
         self, page: NDArray[Any], out: NDArray[Any], wishes: _Wishes, report: Callable[[int], None]
@@ -282,7 +292,7 @@ class Denoiser:
                 msg = "Only the float version can be told a noise level; leave out one of the two."
                 raise UsageError(msg)
             engine = self._versions.told(key, page, wishes.sigma)
-        elif self.precision(page) == "int8":
+        elif self.precision(page, wishes.first_noise_255) == "int8":
             engine = self._versions.in_8_bits(key)
         for tile in self._tiles(page, card):
             noisy = to_float(page[tile.read.slices])

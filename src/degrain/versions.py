@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ from degrain.zoo.card import ModelCard
 
 if TYPE_CHECKING:
     from degrain.engines.steering import SteeredEngine
+
+
+BY_CHANNELS: Final = {
+    "auto": ("degrain-gray", "degrain-photo"),
+    "fast": ("degrain-gray-fast", "degrain-color-fast"),
+}
+"""Words for the model -> the model for gray and the one for color pictures."""
 
 
 class Versions:
@@ -42,11 +49,9 @@ class Versions:
 
     def key(self, channels: int) -> str | Path:
         """What to load for this many color channels."""
-        if self._model != "auto":
+        if self._model not in BY_CHANNELS:
             return self._model
-        if channels == 1:
-            return "degrain-gray"
-        return "degrain-photo" if store.has_model("degrain-photo") else "degrain-color"
+        return BY_CHANNELS[str(self._model)][0 if channels == 1 else 1]
 
     def load(self, key: str | Path) -> tuple[ModelCard, Engine]:
         """Card and engine, loaded once however many threads ask."""

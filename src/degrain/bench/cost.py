@@ -141,9 +141,10 @@ def _onnx_file(method: str) -> Path:
     if method.startswith("onnx:"):
         return Path(method.removeprefix("onnx:"))
     from degrain.denoise import Denoiser
+    from degrain.versions import BY_CHANNELS
     from degrain.zoo.store import load_model
 
-    name = Denoiser(method).model_name(1) if method == "auto" else method
+    name = Denoiser(method).model_name(1) if method in BY_CHANNELS else method
     return load_model(name).path
 
 

@@ -25,6 +25,7 @@ from degrain.bench.suites import NOISE, Suite, make_suite
 from degrain.engines.onnx import available_threads
 from degrain.errors import MissingPackageError, PictureError
 from degrain.metrics import RADIUS, psnr, ssim
+from degrain.versions import BY_CHANNELS
 
 __all__ = [
     "KEY",
@@ -209,7 +210,8 @@ def _counts(
     # By the wish: a model file is known by its path, but its method bears the name in its card.
     return {
         method.name: macs_for_rows(
-            wish if isinstance(wish, str) and wish != "auto" else method.name, method.version
+            wish if isinstance(wish, str) and wish not in BY_CHANNELS else method.name,
+            method.version,
         )
         for wish, method in opened.items()
         if method.name in wanted

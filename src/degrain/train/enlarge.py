@@ -1,8 +1,8 @@
 """Softer training pictures: what a lens and a sensor deliver before it is made smaller.
 
 Pictures in data sets have been made smaller and are sharp from pixel to pixel; a photograph as it
-leaves the camera rarely is. A network that has only seen sharp ones takes the coarse noise of a
-camera for detail.
+leaves the camera rarely is, and much of it lies out of focus. A network that has only seen sharp
+ones takes the coarse noise of a camera for detail.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SHARE = 0.5
 
 
 def enlarge_some(clean_nchw: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Half of the crops as enlarged parts of themselves, each 1 to `most` times, bicubic.
+    """Half of the crops as enlarged parts of themselves, 1 to `most` times (log-uniform), bicubic.
 
     Args:
         clean_nchw: N×C×S×S, 0..1.
@@ -28,7 +28,7 @@ def enlarge_some(clean_nchw: Tensor, most: float, generator: torch.Generator) ->
     """
     count = len(clean_nchw)
     lots = torch.rand(count, 4, generator=generator, device=clean_nchw.device)
-    factor = torch.where(lots[:, 0] < SHARE, 1 + (most - 1) * lots[:, 1], 1.0)
+    factor = torch.where(lots[:, 0] < SHARE, most ** lots[:, 1], 1.0)
     # From -1 to 1 is the whole crop; the part's center stays so far inside that it fits.
     center = (1 - 1 / factor)[:, None] * (2 * lots[:, 2:] - 1)
     scale = torch.eye(2, device=clean_nchw.device) / factor[:, None, None]

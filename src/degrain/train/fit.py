@@ -12,6 +12,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -47,19 +48,20 @@ def rms_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
     return ((output_nchw - clean_nchw).square().mean((1, 2, 3)) + 1e-7).sqrt().mean()
 
 
-def psnr_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
+def psnr_loss(output_nchw: Tensor, clean_nchw: Tensor, floor_255: float = 0.5) -> Tensor:
     """Negative PSNR of each crop (peak 1), in nepers instead of decibels, averaged.
 
     Every decibel counts alike, at low and at high noise; `rms_loss` leans towards high noise. Below
-    half a gray level of 255 errors count less and less, so that clean crops do not decide.
+    the floor, in gray levels of 255, errors count less and less, so that clean crops do not decide.
     """
     error = (output_nchw - clean_nchw).square().mean((1, 2, 3))
-    return (error + (0.5 / 255) ** 2).log().mean() / 2
+    return (error + (floor_255 / 255) ** 2).log().mean() / 2
 
 
 LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "rms": rms_loss,
     "psnr": psnr_loss,
+    "soft-psnr": partial(psnr_loss, floor_255=2.0),
     "l1": functional.l1_loss,
     "mse": functional.mse_loss,
     "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),

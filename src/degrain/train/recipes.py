@@ -27,8 +27,8 @@ class Recipe:
         channels: 1 (grey) or 3 (RGB).
         noise: spec of the noise added to every crop.
         gray: conversion of color pictures for a grey net: `luma` or `average`.
-        loss: `rms`, `psnr`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared error summed
-            over a crop, averaged over crops.
+        loss: `rms`, `psnr`, `soft-psnr`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared
+            error summed over a crop, averaged over crops.
         optimizer: `muon` (kernels inside the net; the ends by AdamW), `soap` (all kernels; for
             small nets), `adamw` or `sgd` (without momentum).
         lr: step length of Muon, or of Soap, AdamW or SGD where that is the optimizer.
@@ -134,7 +134,8 @@ def degrain_photo() -> Recipe:
     return dataclasses.replace(
         degrain_color(),
         noise="camera",
-        enlarge=3.0,
+        enlarge=8.0,
+        loss="soft-psnr",
         validation_noise=("camera", "gaussian:25", "gaussian:50"),
     )
 
