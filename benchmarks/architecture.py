@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from degrain.engines.onnx import OnnxEngine
 from degrain.nets import NETS
-from degrain.nets.unet import UNet, analyze, pad_to_multiple
+from degrain.nets.unet import ResidualBlock, UNet, analyze, pad_to_multiple
 from degrain.train.data import CropSource, Pack, load, split
 from degrain.train.devices import Processes, prepare
 from degrain.train.export import count_macs, write_onnx
@@ -137,6 +137,7 @@ def run_trial(recipe: Recipe, train_pack: Pack, held_out: Pack) -> dict[str, Any
         )
         seconds = time.process_time() - started
         average = state.average.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        merge(average)
         write_onnx(average, run / "trial.onnx", recipe.channels)
         return {
             "psnr": {spec: round(value, 3) for spec, value in validation.psnr(average).items()},
@@ -292,6 +293,18 @@ class Merged(nn.Module):
         pair = torch.einsum("om,mihw->oihw", self.back[place], self.wide[place])
         own: Tensor = (self.conv0, self.conv1)[place].weight
         return own + pair + functional.pad(self.point[place], (1, 1, 1, 1))
+
+
+def merge(net: nn.Module) -> None:
+    """Put plain residual blocks in the place of `Merged` ones."""
+    for parent in list(net.modules()):
+        for name, block in list(parent.named_children()):
+            if isinstance(block, Merged):
+                plain = ResidualBlock(block.conv0.in_channels)
+                with torch.no_grad():
+                    plain.conv0.weight.copy_(block.kernel(0))
+                    plain.conv1.weight.copy_(block.kernel(1))
+                setattr(parent, name, plain)
 
 
 def _start(first: nn.Conv2d, second: nn.Conv2d) -> None:

@@ -22,7 +22,11 @@ from degrain.camera_stages import (
     demosaic_filters,
     gaussian_taps,
 )
+from degrain.train.enlarge import enlarge
 from degrain.train.jpeg import through_jpeg
+
+SOFT_SHARE = 0.75
+"""Of the shots with a sensor, see `photograph`."""
 
 
 def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -> Tensor:
@@ -35,6 +39,33 @@ def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -
     with torch.autocast(clean_nchw.device.type, enabled=False):  # bfloat16 would show as noise
         noisy = take_shots(planes.float(), shots, generator)
     return noisy.to(clean_nchw.dtype).reshape(count, channels, height, width)
+
+
+@torch.no_grad()
+def photograph(
+    clean_nchw: Tensor, most: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Camera noise on pictures as a camera delivers them: three in four of its shots are softer.
+
+    White noise and clean pictures stay sharp. So the network may learn from the noise what to
+    expect of the picture: coarse grain comes with soft edges.
+
+    Args:
+        clean_nchw: N×3×S×S or N×1×S×S in 0..1.
+        most: how many times a part of a crop is enlarged at most, see `train.enlarge`.
+        generator: on the batch's device.
+
+    Returns:
+        The noisy and the clean pictures.
+    """
+    seed = torch.randint(2**62, (1,), generator=generator, device=clean_nchw.device)
+    rng = np.random.default_rng(int(seed))
+    shots = [draw_shot(rng) for _ in range(len(clean_nchw))]
+    soft = [i for i, shot in enumerate(shots) if shot.has_sensor and rng.random() < SOFT_SHARE]
+    clean = clean_nchw.clone()
+    if soft:
+        clean[soft] = enlarge(clean_nchw[soft], most, generator)
+    return take_shots(clean, shots, generator), clean
 
 
 def take_shots(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:

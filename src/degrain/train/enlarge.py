@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SHARE = 0.5
-"""Of the crops that are enlarged."""
 
-
-def enlarge_some(clean_nchw: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Half of the crops as enlarged parts of themselves, 1 to `most` times (log-uniform), bicubic.
+def enlarge(clean_nchw: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Parts of the crops, each enlarged 1 to `most` times (log-uniform) to a whole crop, bicubic.
 
     Args:
         clean_nchw: N×C×S×S, 0..1.
@@ -26,16 +23,15 @@ def enlarge_some(clean_nchw: Tensor, most: float, generator: torch.Generator) ->
     Returns:
         N×C×S×S, 0..1.
     """
-    count = len(clean_nchw)
-    lots = torch.rand(count, 4, generator=generator, device=clean_nchw.device)
-    factor = torch.where(lots[:, 0] < SHARE, most ** lots[:, 1], 1.0)
+    lots = torch.rand(len(clean_nchw), 3, generator=generator, device=clean_nchw.device)
+    part = most ** -lots[:, 0]
     # From -1 to 1 is the whole crop; the part's center stays so far inside that it fits.
-    center = (1 - 1 / factor)[:, None] * (2 * lots[:, 2:] - 1)
-    scale = torch.eye(2, device=clean_nchw.device) / factor[:, None, None]
+    center = (1 - part)[:, None] * (2 * lots[:, 1:] - 1)
+    scale = torch.eye(2, device=clean_nchw.device) * part[:, None, None]
     grid = functional.affine_grid(
         torch.cat([scale, center[:, :, None]], 2), list(clean_nchw.shape), align_corners=False
     )
-    enlarged = functional.grid_sample(
+    enlarged: Tensor = functional.grid_sample(
         clean_nchw, grid, mode="bicubic", padding_mode="border", align_corners=False
     )
-    return torch.where((factor > 1)[:, None, None, None], enlarged.clamp(0, 1), clean_nchw)
+    return enlarged.clamp(0, 1)

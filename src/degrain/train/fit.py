@@ -22,12 +22,12 @@ from torch.nn import functional
 from degrain.errors import TrainingError
 from degrain.nets import NETS
 from degrain.nets.jain_seung_2008 import OUTSIDE
-from degrain.noise import Noise, parse_noise
+from degrain.noise import Camera, Noise, parse_noise
 from degrain.train import checkpoint
+from degrain.train.camera import photograph
 from degrain.train.data import CropSource
 from degrain.train.degrade import degrade
 from degrain.train.devices import Processes, autocast
-from degrain.train.enlarge import enlarge_some
 from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
 from degrain.train.soap import Soap
@@ -243,9 +243,12 @@ def draw_batch(
     count = max(1, recipe.batch // processes.count)
     drawn, inside = crops.draw_surrounded(count, generator, border)
     clean = drawn[-1]
-    if len(drawn) == 1 and recipe.enlarge > 1:
-        clean = enlarge_some(clean, recipe.enlarge, generator)
-    noisy = drawn[0] if len(drawn) == 2 else degrade(clean, noise, generator)
+    if len(drawn) == 2:
+        noisy = drawn[0]
+    elif isinstance(noise, Camera) and recipe.enlarge > 1:
+        noisy, clean = photograph(clean, recipe.enlarge, generator)
+    else:
+        noisy = degrade(clean, noise, generator)
     if border:
         noisy = noisy.masked_fill(~inside, OUTSIDE)
         clean = clean[..., border:-border, border:-border]

@@ -40,7 +40,8 @@ class Recipe:
         batch: crops a step, over all processes.
         distinct: the crops of a step come from as many different pictures.
         crop: side of a crop in pixels.
-        enlarge: half of the crops are enlarged, at most this many times (`train.enlarge`).
+        enlarge: with the noise `camera`, three in four shots of it show parts of crops, enlarged at
+            most this many times (`train.camera.photograph`); 1: none.
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
         layer_shares: empty: the net is trained whole. Else it grows from one hidden layer to as
