@@ -157,8 +157,7 @@ def summary(
     }
     if "opencv" in rows:
         result["over_opencv"] = {
-            name: round(statistics.median(ratios(rows[name], rows["opencv"])), 3)
-            for name in OURS
+            name: round(statistics.median(ratios(rows[name], rows["opencv"])), 3) for name in OURS
         }
     return result
 

@@ -45,10 +45,12 @@ def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -
 def photograph(
     clean_nchw: Tensor, most: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Camera noise on pictures as a camera delivers them: three in four of its shots are softer.
+    """Camera noise on pictures as a camera delivers them, which are not sharp from pixel to pixel.
 
-    White noise and clean pictures stay sharp. So the network may learn from the noise what to
-    expect of the picture: coarse grain comes with soft edges.
+    A camera's filters act on the picture as on its noise, so the clean picture of a shot has gone
+    through the same ones. Besides, three in four shots are of parts of crops, enlarged, since
+    lenses blur. White noise and clean pictures stay sharp. So the network may learn from the noise
+    what to expect of the picture: coarse grain comes with soft edges.
 
     Args:
         clean_nchw: N×3×S×S or N×1×S×S in 0..1.
@@ -65,7 +67,23 @@ def photograph(
     clean = clean_nchw.clone()
     if soft:
         clean[soft] = enlarge(clean_nchw[soft], most, generator)
+    taken = [i for i, shot in enumerate(shots) if shot.has_sensor]
+    if taken:
+        clean[taken] = through_filters(clean[taken], [shots[i] for i in taken])
     return take_shots(clean, shots, generator), clean
+
+
+def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """What resizing, smoothing and sharpening make of the picture itself, the same shape."""
+    count, channels, height, width = clean.shape
+    before, sizes = [(height, width)] * count, [shot.sensor_size(height, width) for shot in shots]
+    larger = any(shot.scale > 1 for shot in shots)
+    at_sensor = resize(clean, before, sizes) if larger else clean
+    around = F.pad(at_sensor.expand(-1, 3, -1, -1), (BLUR_MARGIN,) * 4, mode="replicate")
+    filtered = retouch(around, shots)
+    if channels == 1:
+        filtered = _luma(filtered)
+    return (resize(filtered, sizes, before) if larger else filtered).clamp(0, 1)
 
 
 def take_shots(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:
