@@ -141,12 +141,13 @@ def test_color_model_on_grey_averages():
     np.testing.assert_allclose(clean, expected, atol=2e-6)
 
 
-def test_auto_goes_by_channels(make_model, monkeypatch):
+def test_auto_and_fast_go_by_channels(make_model):
     denoiser = Denoiser()
     assert denoiser.model_name(1) == "degrain-gray"
     assert denoiser.model_name(3) == "degrain-photo"
-    monkeypatch.setattr("degrain.zoo.store.has_model", lambda name: name != "degrain-photo")
-    assert Denoiser().model_name(3) == "degrain-color"
+    fast = Denoiser("fast")
+    assert fast.model_name(1) == "degrain-gray-fast"
+    assert fast.model_name(3) == "degrain-color-fast"
     card = make_model("my-own", channels=3)
     assert Denoiser(card.path).model_name(1) == "my-own"
 
