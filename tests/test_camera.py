@@ -15,6 +15,7 @@ from degrain.camera import (
     grain,
     take,
     to_raw,
+    white_noise,
 )
 from degrain.metrics import psnr
 from degrain.noise import add_noise, parse_noise
@@ -260,7 +261,24 @@ def test_shares():
     assert np.mean([s.quality is None for s in sensors]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([s.scale == 1 for s in sensors]) == pytest.approx(0.6, abs=0.03)
     assert np.mean([s.luma_px == s.chroma_px == 0 for s in sensors]) == pytest.approx(0.3, abs=0.03)
+    for some in (sensors, [shot for shot in drawn if shot.sigma_255]):
+        assert np.mean([s.color == 1 for s in some]) == pytest.approx(0.6, abs=0.05)
+        assert np.mean([s.color == 0 for s in some]) == pytest.approx(0.1, abs=0.03)
     assert all(s.sigma_255 == 0 and 0.5 <= s.scale <= 2 for s in sensors)
+
+
+@pytest.mark.parametrize("color", [1.0, 0.6, 0.0])
+def test_noise_may_be_gray(color):
+    white = white_noise((200, 200, 3), color, random_source())
+    assert white.std() == pytest.approx(1, abs=0.02)
+    correlation = np.corrcoef(white[..., 0].ravel(), white[..., 1].ravel())[0, 1]
+    assert correlation == pytest.approx(1 - color**2, abs=0.02)
+    shot = Shot(gain=0.003, red=2, blue=1.7)
+    noise, faded = noise_of(shot), noise_of(dataclasses.replace(shot, color=color))
+    luma = np.array(stages.LUMA, np.float32)
+    assert faded @ luma == pytest.approx(noise @ luma, abs=1e-5)
+    colors = (noise[..., 0] - noise[..., 2]).std(), (faded[..., 0] - faded[..., 2]).std()
+    assert colors[1] == pytest.approx(color * colors[0], abs=1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -361,6 +379,21 @@ def test_torch_retouching(twin):
         for p, s in zip(PICTURES, DRAWN, strict=True)
     ]
     assert hwc(twin.retouch(nchw(*PICTURES), DRAWN)) == pytest.approx(np.stack(expected), abs=2e-6)
+
+
+def test_torch_fading(twin):
+    expected = [stages.fade(p, s.color) for p, s in zip(PICTURES, DRAWN, strict=True)]
+    assert hwc(twin.fade(nchw(*PICTURES), DRAWN)) == pytest.approx(np.stack(expected), abs=1e-6)
+
+
+def test_torch_white_noise_is_as_colorful(twin):
+    drawn = [Shot(sigma_255=10, color=color) for color in (1, 0.6, 0)]
+    noise = hwc(twin.white_noise(nchw(*[np.zeros((150, 150, 3), np.float32)] * 3), drawn, None))
+    for found, shot in zip(noise, drawn, strict=True):
+        assert found.std() == pytest.approx(1, abs=0.02)
+        assert np.corrcoef(found[..., 0].ravel(), found[..., 2].ravel())[0, 1] == pytest.approx(
+            1 - shot.color**2, abs=0.03
+        )
 
 
 def test_torch_resizing_of_several_sizes_at_once(twin):

@@ -37,6 +37,7 @@ from degrain.camera_stages import (
     LUMA,
     apply_matrix,
     demosaic,
+    fade,
     linear_from_srgb,
     mosaic,
     resize,
@@ -60,6 +61,8 @@ class Shot:
 
     Attributes:
         sigma_255: white Gaussian noise on the finished picture, on the 0..255 scale.
+        color: how colorful the noise is. Of white noise: 1 is independent in the channels, 0 the
+            same in all of them. Of a camera: what it leaves of the color noise.
         gain: signal of one photon, of a full scale of 1; 0 and no readout noise: no sensor.
         readout: standard deviation of the readout noise, of a full scale of 1.
         brightness: gain of all channels after the sensor.
@@ -75,6 +78,7 @@ class Shot:
     """
 
     sigma_255: float = 0.0
+    color: float = 1.0
     gain: float = 0.0
     readout: float = 0.0
     brightness: float = 1.0
@@ -131,11 +135,20 @@ def take(clean: Floats, shot: Shot, rng: np.random.Generator) -> Floats:
     """The picture as this shot shows it, H×W×3 or H×W×1 in 0..1, float32."""
     noisy = clean
     if shot.sigma_255:
-        noise = rng.standard_normal(clean.shape, dtype=np.float32)
+        noise = white_noise(clean.shape, shot.color, rng)
         noisy = clean + np.float32(shot.sigma_255 / 255) * noise
     if shot.has_sensor:
         noisy = np.clip(noisy + grain(clean, shot, rng), 0, 1)
     return noisy if shot.quality is None else through_jpeg(noisy, shot.quality)
+
+
+def white_noise(shape: tuple[int, ...], color: float, rng: np.random.Generator) -> Floats:
+    """Standard normal noise, H×W×C, whose channels correlate by 1 − color²."""
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if color == 1:
+        return noise
+    shared = rng.standard_normal((*shape[:2], 1), dtype=np.float32)
+    return np.float32(color) * noise + np.float32(np.sqrt(1 - color**2)) * shared
 
 
 def grain(clean: Floats, shot: Shot, rng: np.random.Generator) -> Floats:
@@ -167,7 +180,7 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     inner = slice(DEMOSAIC_MARGIN, -DEMOSAIC_MARGIN)
     noisy_raw = raw[inner, inner] + demosaic(noise, shot.first_red, shot.correction)
     noise = develop(noisy_raw, shot) - around[inner, inner]
-    return retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening)
+    return fade(retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening), shot.color)
 
 
 def to_raw(x: Floats, shot: Shot) -> Floats:
@@ -198,9 +211,9 @@ def draw_shot(rng: np.random.Generator) -> Shot:
     if lot < CLEAN_SHARE:
         return Shot()
     if lot < CLEAN_SHARE + NEARLY_CLEAN_SHARE:
-        return Shot(sigma_255=rng.uniform(0, 2))
+        return Shot(sigma_255=rng.uniform(0, 2), color=_draw_color(rng))
     if lot < CLEAN_SHARE + NEARLY_CLEAN_SHARE + WHITE_SHARE:
-        return Shot(sigma_255=rng.uniform(0, 55))
+        return Shot(sigma_255=rng.uniform(0, 55), color=_draw_color(rng))
     return draw_camera(rng)
 
 
@@ -209,6 +222,7 @@ def draw_camera(rng: np.random.Generator) -> Shot:
     gain, readout = _draw_noise_level(rng)
     luma_px, chroma_px = _draw_smoothing(rng)
     return Shot(
+        color=_draw_color(rng),
         gain=gain,
         readout=readout,
         brightness=1 / float(np.clip(rng.normal(0.8, 0.1), 0.5, 1)),
@@ -242,6 +256,14 @@ def _draw_smoothing(rng: np.random.Generator) -> tuple[float, float]:
         return 0.0, 0.0
     luma_px = rng.uniform(0, 1.2)
     return luma_px, luma_px + rng.uniform(0, 2)
+
+
+def _draw_color(rng: np.random.Generator) -> float:
+    """Six in ten as it comes, one in ten gray, as in black-and-white pictures, the rest between."""
+    lot = rng.random()
+    if lot < 0.1:
+        return 0.0
+    return rng.uniform(0, 1) if lot < 0.4 else 1.0
 
 
 def _draw_scale(rng: np.random.Generator) -> float:

@@ -186,6 +186,12 @@ def retouch(noise: Floats, luma_px: float, chroma_px: float, sharpening: float) 
     return smooth + blur(noise - luma, chroma_px)
 
 
+def fade(noise: Floats, color: float) -> Floats:
+    """Noise, H×W×3, with its color taken back to a share of 0 (gray grain) to 1 (as it is)."""
+    luma: Floats = noise @ np.array(LUMA, np.float32)[:, None]
+    return luma + np.float32(color) * (noise - luma)
+
+
 def resize(x: Floats, height: int, width: int) -> Floats:
     """Another size, by linear interpolation, with a wider triangle where it gets smaller."""
     return _resize_rows(_resize_rows(x, height).swapaxes(0, 1), width).swapaxes(0, 1)

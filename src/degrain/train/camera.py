@@ -50,7 +50,8 @@ def photograph(
     A camera's filters act on the picture as on its noise, so the clean picture of a shot has gone
     through the same ones. Besides, three in four shots are of parts of crops, enlarged, since
     lenses blur. White noise and clean pictures stay sharp. So the network may learn from the noise
-    what to expect of the picture: coarse grain comes with soft edges.
+    what to expect of the picture: coarse grain comes with soft edges. Half of the pictures with
+    gray grain are gray themselves.
 
     Args:
         clean_nchw: N×3×S×S or N×1×S×S in 0..1.
@@ -70,6 +71,9 @@ def photograph(
     taken = [i for i, shot in enumerate(shots) if shot.has_sensor]
     if taken:
         clean[taken] = through_filters(clean[taken], [shots[i] for i in taken])
+    gray = [i for i, shot in enumerate(shots) if shot.color == 0 and rng.random() < 0.5]
+    if gray and clean.shape[1] == 3:
+        clean[gray] = _luma(clean[gray])
     return take_shots(clean, shots, generator), clean
 
 
@@ -89,7 +93,7 @@ def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:
 def take_shots(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:
     """The pictures as these shots show them, N×3×H×W or N×1×H×W in 0..1."""
     sigma = _each(clean, shots, lambda shot: shot.sigma_255 / 255)
-    noisy = clean + sigma * _randn(clean, clean.shape, generator)
+    noisy = clean + sigma * white_noise(clean, shots, generator)
     # Smaller sensors need less work than larger ones, and most need no resizing at all.
     for kind in (_same_size, _from_larger, _from_smaller):
         chosen = [i for i, shot in enumerate(shots) if shot.has_sensor and kind(shot)]
@@ -131,7 +135,14 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     noise = demosaic(sensor_noise(mosaic(raw, shots), shots, normal), shots)
     cut = slice(DEMOSAIC_MARGIN, -DEMOSAIC_MARGIN)
     noise = develop(raw[..., cut, cut] + noise, shots) - around[..., cut, cut]
-    return retouch(noise, shots)
+    return fade(retouch(noise, shots), shots)
+
+
+def white_noise(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:
+    """Standard normal noise, whose channels correlate by 1 − color²."""
+    color = _each(clean, shots, lambda shot: shot.color)
+    shared = _randn(clean, (len(clean), 1, *clean.shape[2:]), generator)
+    return color * _randn(clean, clean.shape, generator) + (1 - color**2).sqrt() * shared
 
 
 def to_raw(x: Tensor, shots: Sequence[Shot]) -> Tensor:
@@ -218,6 +229,12 @@ def retouch(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
     wide = blur(luma, [float(np.hypot(shot.luma_px, 1)) for shot in shots])
     chroma = blur(noise - luma, [shot.chroma_px for shot in shots])
     return smooth + amount * (smooth - wide) + chroma
+
+
+def fade(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """Noise with its color taken back, to gray grain where the shot's color is 0."""
+    luma = _luma(noise)
+    return luma + _each(noise, shots, lambda shot: shot.color) * (noise - luma)
 
 
 def blur(x: Tensor, sigmas_px: Sequence[float]) -> Tensor:
