@@ -28,12 +28,16 @@ told the noise level. All methods on all sets: [comparison](../docs/explanation/
 ```sh
 degrain bench gray  --data DIR/val --ids IDS -o benchmarks/results/bsd68-gray.jsonl \\
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method noisy degrain-gray \\
-    onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
+    degrain-gray-fast onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.jsonl \\
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method degrain-color \\
-    degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
+    degrain-color-fast degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
 degrain bench color --data CLEAN --noisy NOISY -o benchmarks/results/nam-real.jsonl \\
-    --method noisy degrain-color degrain-photo
+    --method noisy degrain-color degrain-photo onnx:dncnn_b_color.onnx onnx:ffdnet_color.onnx@5 \\
+    onnx:ffdnet_color.onnx@7.5 onnx:ffdnet_color.onnx@10 onnx:ffdnet_color.onnx@12.5 \\
+    onnx:ffdnet_color.onnx@15
+python benchmarks/throughput.py degrain-gray degrain-color degrain-gray-fast degrain-color-fast \\
+    ffdnet_gray.onnx --out benchmarks/results/throughput.json
 degrain bench cost --sides 256 512 --method degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx \\
     onnx:dncnn_b_gray.onnx bm3d nlm nlm-skimage wavelet tv -o benchmarks/results/cost-gray.json
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
