@@ -43,8 +43,8 @@ are not part of degrain):
 
 ```sh
 LEVELS="gaussian:10 gaussian:15 gaussian:20 gaussian:25 gaussian:50 gaussian:100"
-FAST="noisy nlm nlm-skimage wavelet tv degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx
-      onnx:dncnn_b_gray.onnx"
+FAST="noisy nlm nlm-skimage wavelet tv degrain-gray degrain-gray-fast jain-seung-cnblind
+      onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx"
 BERKELEY="degrain bench gray --data DIR/val --threads 1 -o benchmarks/results/berkeley100"
 SET12="degrain bench gray --data SET12 --threads 1 -o benchmarks/results/set12"
 COLOR="degrain bench color --data DIR/val --ids IDS --threads 1
@@ -58,8 +58,8 @@ $SET12 --noise $LEVELS --method $FAST foe bls-gsm ksvd bm3d
 $SET12 --noise $LEVELS --slow-pictures 4 --method epll
 $SET12 --noise gaussian:25 --slow-pictures 2 --method wnnm
 $SET12 --noise gaussian:50 gaussian:100 --slow-pictures 1 --method wnnm
-$COLOR --noise $LEVELS --method noisy nlm nlm-skimage wavelet tv degrain-color degrain-photo \\
-    onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
+$COLOR --noise $LEVELS --method noisy nlm nlm-skimage wavelet tv degrain-color degrain-color-fast \\
+    degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
 $COLOR --noise $LEVELS --method bm3d
 degrain bench report benchmarks/results/berkeley100 --ids IDS --html page.html  # with plots, crops
 ```

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,21 @@ def test_the_list_is_drawn_by_its_seed(tmp_path: Path) -> None:
     assert first == draw_list(voc, tmp_path / "b.txt", 0, count=4).read_text()
     assert first != draw_list(voc, tmp_path / "c.txt", 1, count=4).read_text()
     assert len(first.splitlines()) == 5
+
+
+def test_what_is_missing_is_said_before_any_work(
+    two_ends: ModelCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = write_pictures(tmp_path / "bsds", 1)
+    out = tmp_path / "out"
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="matplotlib"):
+        run_divakar_babu(Request(data, out, reference="other", quiet=True))
+    assert not out.exists()
+    monkeypatch.undo()
+    out.write_text("a file")
+    with pytest.raises(UsageError, match="give a folder"):
+        run_divakar_babu(Request(data, out, reference="other", quiet=True))
 
 
 def test_too_small_a_voc_folder(two_ends: ModelCard, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def run_divakar_babu(request: Request) -> int:
         UsageError: pictures, model, run or package are missing.
         ModelError: a model is damaged.
     """
+    _check(request)
     request.output.mkdir(parents=True, exist_ok=True)
     runs = {run.name: _run_rows(run) for run in request.runs}
     failures, parts = 0, []
@@ -106,6 +107,17 @@ def run_divakar_babu(request: Request) -> int:
     _draw(request, parts[0])
     print(request.output / "report.md")
     return 1 if failures else 0
+
+
+def _check(request: Request) -> None:
+    """Say what cannot work before hours are spent; the verb says how to install a package."""
+    import matplotlib  # noqa: F401
+
+    if request.runs:
+        import torch  # noqa: F401
+    if request.output.is_file():
+        msg = f"The experiment writes figures and a report; give a folder, not {request.output}."
+        raise UsageError(msg)
 
 
 def draw_list(folder: Path, target: Path, seed: int, count: int = VOC_PICTURES) -> Path:
