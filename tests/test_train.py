@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from degrain.camera import Shot
+from degrain.cli import main
 from degrain.errors import TrainingError, UsageError
 from degrain.metrics import psnr
 from degrain.train import checkpoint, fit, recipes
@@ -212,6 +213,19 @@ def test_training_from_a_pack_needs_torch_and_numpy_only(folder: Path, tmp_path:
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_pictures_get_smaller_by_the_mean_of_their_pixels(folder: Path, tmp_path: Path) -> None:
+    small, whole = pack([folder], tmp_path / "p.npz", shrink=3), load([folder])
+    assert load([tmp_path / "p.npz"]).pictures[0].shape == (18, 21, 3)
+    for a, b in zip(small.pictures, whole.pictures, strict=True):
+        assert a.dtype == np.uint8
+        assert abs(int(a[1, 2, 0]) - b[3:6, 6:9, 0].mean()) <= 0.5
+    with pytest.raises(TrainingError, match="64×56 cannot get 57 times smaller"):
+        pack([folder], tmp_path / "q.npz", shrink=57)
+    assert not (tmp_path / "q.npz").exists()
+    arguments = ["pack", str(folder), "-o", str(tmp_path / "q.npz"), "--shrink", "0"]
+    assert main(arguments) == 2
 
 
 def test_damaged_pack_is_one_sentence(tmp_path: Path) -> None:

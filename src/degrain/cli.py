@@ -209,12 +209,14 @@ class Pack:
     """Folders of clean pictures, searched with the folders inside."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.npz")]
     """The pack."""
+    shrink: Annotated[int, arg(metavar="N")] = 1
+    """Make pictures N times smaller, by means of N×N pixels: grain that they have gets weaker."""
 
     def run(self) -> int:
         """See the class."""
         from degrain.verbs import pack_folders
 
-        return pack_folders(self.folders, self.output)
+        return pack_folders(self.folders, self.output, self.shrink)
 
 
 @dataclass(frozen=True)

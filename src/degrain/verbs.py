@@ -161,15 +161,18 @@ def _refuse_three_phase_options(options: Train) -> None:
             raise UsageError(msg)
 
 
-def pack_folders(folders: Sequence[Path], output: Path) -> int:
+def pack_folders(folders: Sequence[Path], output: Path, shrink: int = 1) -> int:
     """Pack pictures into one file; the body of `degrain pack`."""
     if not folders or output.suffix != ".npz":
         msg = "Name folders of pictures and an output that ends in .npz."
         raise UsageError(msg)
+    if shrink < 1:
+        msg = f"Pictures cannot be made {shrink} times smaller; give --shrink 1 or more."
+        raise UsageError(msg)
     with needs_extra("train", "Packing"):
         from degrain.train.data import pack
 
-        pack(list(folders), output)
+        pack(list(folders), output, shrink)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0
 
