@@ -9,7 +9,6 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +62,8 @@ def pack(folders: Sequence[Path], output: Path, shrink: int = 1) -> Pack:
     """
     packed = read_folders(folders)
     if shrink > 1:
-        pictures = tuple(map(partial(_shrunk, shrink=shrink), packed.pictures))
-        packed = replace(packed, pictures=pictures)
+        smaller = tuple(_shrunk(picture, shrink) for picture in packed.pictures)
+        packed = replace(packed, pictures=smaller)
     sizes = np.array([picture.shape for picture in packed.pictures], dtype=np.int64)
     flat = np.concatenate([picture.reshape(-1) for picture in packed.pictures])
     with whole_file(output, "pack") as partial:
