@@ -87,7 +87,7 @@ def _shrunk(picture: NDArray[Any], shrink: int) -> NDArray[Any]:
         raise TrainingError(msg)
     cut = picture[: height * shrink, : width * shrink]
     blocks = cut.reshape(height, shrink, width, shrink, -1).astype(np.float32)
-    means = blocks.mean(axis=(1, 3))
+    means: NDArray[Any] = blocks.mean(axis=(1, 3))
     return (np.rint(means) if picture.dtype.kind == "u" else means).astype(picture.dtype)
 
 
