@@ -17,7 +17,7 @@ from degrain.zoo.store import load_model
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
-NETS = {"degrain-gray": 1, "degrain-color": 3, "degrain-photo": 3}
+NETS = {"degrain-gray": 1, "degrain-color": 3, "degrain-photo": 3, "degrain-gray-fast": 1}
 
 
 @pytest.fixture(autouse=True)

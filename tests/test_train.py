@@ -303,6 +303,16 @@ def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
         assert values.max() < 1.3
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "soap", "sgd", "muon"])
+def test_every_optimizer_moves_a_net_without_biases(
+    folder: Path, tmp_path: Path, optimizer: str
+) -> None:
+    state = run(folder, tmp_path / "run", steps=30, optimizer=optimizer)
+    fresh = fit.build_net(recipes.find_recipe("tiny-gray"))
+    pairs = zip(state.net.parameters(), fresh.parameters(), strict=True)
+    assert all(not torch.equal(after, before) for after, before in pairs)
+
+
 def test_orthogonalizing_by_the_gram_matrix_is_the_plain_iteration() -> None:
     torch.manual_seed(0)
     matrices = torch.randn(2, 16, 90)

@@ -138,6 +138,8 @@ def make_optimizers(recipe: Recipe, net: nn.Module) -> list[torch.optim.Optimize
         kernels = [param for param in net.parameters() if param.ndim >= 2]
         biases = [param for param in net.parameters() if param.ndim < 2]
         soap = Soap(kernels, recipe.lr)
+        if not biases:
+            return [soap]
         betas = soap.defaults["betas"]
         return [soap, torch.optim.AdamW(biases, recipe.lr, betas, weight_decay=0.0)]
     # The ends map pixels to features: orthogonal steps, which weigh all directions alike,
