@@ -100,7 +100,6 @@ def trials(steps: int) -> dict[str, Recipe]:
         "loss charbonnier": changed(loss="charbonnier"),
         "loss psnr": changed(loss="psnr"),
         "AdamW 0.002": changed(optimizer="adamw", lr=0.002),
-        "Soap 0.003": changed(optimizer="soap", lr=0.003),
         "Muon 0.005": changed(lr=0.005),
         "Muon 0.02": changed(lr=0.02),
         "Muon 0.04": changed(lr=0.04),

@@ -57,6 +57,7 @@ def main() -> None:
         parts += [f"### {', '.join(titles)}", report(path).strip()]
     for path in sorted(RESULTS.glob("cost*.json")):
         parts += ["## Cost of a method", cost_table(json.loads(path.read_text(encoding="utf-8")))]
+    parts += ["## Multiply-accumulates a second, floats", throughput()]
     parts += ["## Speed and memory of the whole command", speed()]
     (FOLDER / "LEADERBOARD.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -78,6 +79,18 @@ def models() -> str:
             f"| {size:.1f} MB |"
         )
     return "\n".join(lines)
+
+
+def throughput() -> str:
+    """How much of a matrix product's rate the networks reach."""
+    result = json.loads((RESULTS / "throughput.json").read_text(encoding="utf-8"))
+    shares = result["of_matrix_product"]
+    lines = ["| | 10⁹ multiply-accumulates a second | share of the matrix product's |"]
+    lines += ["|---|---|---|"]
+    for name, rate in result["giga_macs_per_second"].items():
+        lines.append(f"| {name} | {rate:.0f} | {100 * shares[name]:.0f} % |")
+    title = f"{result['side']}×{result['side']} pixels, {result['threads']} threads, "
+    return "\n".join([title + f"medians of {result['runs']} turns.", "", *lines])
 
 
 def speed() -> str:
