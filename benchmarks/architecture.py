@@ -1,6 +1,6 @@
 """Short controlled trials of `degrain-gray-fast`: one thing changed at a time, the same budget.
 
-    python benchmarks/architecture.py --data PACK.npz -o benchmarks/results/architecture/trials.jsonl
+    python benchmarks/architecture.py --data PACK.npz -o trials.jsonl
 
 Every trial trains for the same number of steps with one seed (the base with three, so that the
 spread is known) and adds one row: PSNR on the held-out training pictures, multiplies a pixel,
