@@ -56,6 +56,7 @@ def test_takes_noise_out_and_gives_the_same_again(name):
 
 
 def test_a_level_of_its_own():
+    ready("tv")
     noisy = with_noise(scene())
     for spec in ("real", "gaussian:50", "gaussian:25"):
         result, known = open_method("tv@25", gray=True).run(noisy, spec)

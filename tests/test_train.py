@@ -348,6 +348,9 @@ def test_the_filters_of_a_camera_act_on_the_picture_too() -> None:
     assert torch.allclose(through_filters(ramp, shots)[..., 8:-8], ramp[..., 8:-8], atol=2e-3), (
         "nothing is moved"
     )
+    # A shot made smaller keeps its picture, whatever else is in the batch.
+    kept = through_filters(sharp, [Shot(gain=0.01, scale=0.6), shots[2], shots[2]])[0]
+    assert torch.allclose(kept, sharp[0], atol=1e-5)
     gray = through_filters(sharp[:, :1], shots)
     assert gray.shape == (3, 1, 64, 64)
 

@@ -33,8 +33,7 @@ def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -
     """Every picture of a batch as a shot of its own; see `Camera.add` about the channels."""
     count, channels, height, width = clean_nchw.shape
     planes = clean_nchw if channels == 3 else clean_nchw.reshape(-1, 1, height, width)
-    seed = torch.randint(2**62, (1,), generator=generator, device=clean_nchw.device)
-    rng = np.random.default_rng(int(seed))
+    rng = _host_source(clean_nchw, generator)
     shots = [draw_shot(rng) for _ in range(len(planes))]
     with torch.autocast(clean_nchw.device.type, enabled=False):  # bfloat16 would show as noise
         noisy = take_shots(planes.float(), shots, generator)
@@ -61,8 +60,7 @@ def photograph(
     Returns:
         The noisy and the clean pictures.
     """
-    seed = torch.randint(2**62, (1,), generator=generator, device=clean_nchw.device)
-    rng = np.random.default_rng(int(seed))
+    rng = _host_source(clean_nchw, generator)
     shots = [draw_shot(rng) for _ in range(len(clean_nchw))]
     soft = [i for i, shot in enumerate(shots) if shot.has_sensor and rng.random() < SOFT_SHARE]
     clean = clean_nchw.clone()
@@ -78,10 +76,14 @@ def photograph(
 
 
 def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:
-    """What resizing, smoothing and sharpening make of the picture itself, the same shape."""
-    count, channels, height, width = clean.shape
-    before, sizes = [(height, width)] * count, [shot.sensor_size(height, width) for shot in shots]
-    larger = any(shot.scale > 1 for shot in shots)
+    """What enlarging, smoothing and sharpening make of the picture itself, the same shape."""
+    channels, before = clean.shape[1], [(clean.shape[2], clean.shape[3])] * len(clean)
+    # Making a picture smaller loses nothing of what is left of it.
+    sizes = [
+        shot.sensor_size(*size) if shot.scale > 1 else size
+        for shot, size in zip(shots, before, strict=True)
+    ]
+    larger = sizes != before
     at_sensor = resize(clean, before, sizes) if larger else clean
     around = F.pad(at_sensor.expand(-1, 3, -1, -1), (BLUR_MARGIN,) * 4, mode="replicate")
     filtered = retouch(around, shots)
@@ -305,3 +307,9 @@ def _each(x: Tensor, shots: Sequence[Shot], value: Callable[[Shot], object]) -> 
 
 def _randn(x: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def _host_source(x: Tensor, generator: torch.Generator | None) -> np.random.Generator:
+    """Random numbers on the host that follow from the device's."""
+    seed = torch.randint(2**62, (1,), generator=generator, device=x.device)
+    return np.random.default_rng(int(seed))
