@@ -36,6 +36,8 @@ degrain bench color --data CLEAN --noisy NOISY -o benchmarks/results/nam-real.js
     --method noisy degrain-color degrain-photo onnx:dncnn_b_color.onnx onnx:ffdnet_color.onnx@5 \\
     onnx:ffdnet_color.onnx@7.5 onnx:ffdnet_color.onnx@10 onnx:ffdnet_color.onnx@12.5 \\
     onnx:ffdnet_color.onnx@15
+degrain bench color --data DIR/val --ids IDS -o benchmarks/results/clean-color.jsonl \\
+    --noise gaussian:0 --method degrain-photo
 python benchmarks/throughput.py degrain-gray degrain-color degrain-gray-fast degrain-color-fast \\
     ffdnet_gray.onnx --out benchmarks/results/throughput.json
 degrain bench cost --sides 256 512 --method degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx \\
