@@ -20,11 +20,13 @@ from degrain.engines.onnx import OnnxEngine, open_session
 from degrain.engines.precision import choose, good_levels, has_byte_products
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.picture import Picture
+from degrain.train.export import write_onnx
 from degrain.train.qdq import read_body
 from degrain.train.quantize import LEVELS_255, quantize
 from degrain.train.ranges import kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
 from degrain.zoo.store import int8_partner
+from small_unet import small
 
 WITH_INT8 = [card.name for card in list_models() if card.int8_model]
 LOSS = {"gaussian:5": 0.2, "gaussian:15": 0.04, "gaussian:25": 0.03, "gaussian:75": 0.4}
@@ -111,6 +113,11 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> dict[int, ModelCard]:
     return cards
 
 
+adds_up_bytes = pytest.mark.skipif(
+    has_byte_products() is False, reason="sums of byte products can overflow on this processor"
+)
+
+
 @pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any processor counts as one that gains by 8 bits."""
@@ -128,6 +135,7 @@ def test_rewriting_changes_nothing(quantized, channels: int) -> None:
     assert "ConvTranspose" not in kinds
 
 
+@adds_up_bytes
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_answer_stays_close(quantized, channels: int) -> None:
     """A wrong scale, gain or shuffle would be far off: the net is far from the identity."""
@@ -150,7 +158,24 @@ def test_kernels_are_bytes(quantized, channels: int) -> None:
     assert all(stored[f"{name}/bytes"].data_type == TensorProto.INT8 for name in inner)
 
 
-def test_the_card_names_it(quantized) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_exported_net_keeps_its_head(channels: int, tmp_path: Path) -> None:
+    """Its file computes two kernels of one; both must follow when channels are evened out."""
+    pictures = write_pictures(tmp_path / "pictures", 3)
+    path = tmp_path / "net.onnx"
+    write_onnx(small(channels), path, channels)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = ModelCard("net", "", channels, 48, 4, checksum, "MIT", noise="gaussian:20", path=path)
+    write_card(card, path.with_suffix(".toml"))
+    assert read_body(path).head == "head.weight"
+    card = quantize(str(path), [pictures])
+    engines = OnnxEngine(path, threads=1), OnnxEngine(int8_partner(card), threads=1, fused=False)
+    x = np.moveaxis(grainy(25, (76, 62, channels)), 2, 0)[None]
+    whole, eight = (engine.run(x) for engine in engines)
+    assert 0 < np.abs(eight - whole).mean() < 0.04 * np.abs(whole - x).mean()
+
+
+def test_the_card_names_it(quantized, able) -> None:
     card = quantized[1]
     assert read_card(card.path.with_name("card.toml")) == card
     assert set(card.int8_loss) == {f"gaussian:{level}" for level in LEVELS_255}
@@ -162,7 +187,7 @@ def test_the_card_names_it(quantized) -> None:
     )
 
 
-def test_a_damaged_file_is_noticed(quantized, tmp_path: Path) -> None:
+def test_a_damaged_file_is_noticed(quantized, able, tmp_path: Path) -> None:
     card = quantized[1]
     for name in ("model.onnx", "card.toml"):
         (tmp_path / name).write_bytes(card.path.with_name(name).read_bytes())
@@ -263,7 +288,7 @@ def test_processors(tmp_path: Path, monkeypatch, machine, text, expected) -> Non
     assert has_byte_products.__wrapped__() is expected
 
 
-def test_impossible_precisions(monkeypatch) -> None:
+def test_impossible_precisions(able, monkeypatch) -> None:
     with pytest.raises(UsageError, match="auto, float or int8"):
         Denoiser(precision="half")
     with pytest.raises(UsageError, match="no 8-bit version"):
@@ -346,7 +371,7 @@ def test_auto_takes_the_8_bit_versions_of_the_standard_nets() -> None:
     assert all(good_levels(load_model(name)) for name in standard)
 
 
-@pytest.mark.skipif(has_byte_products() is False, reason="sums of byte products can overflow")
+@adds_up_bytes
 @pytest.mark.parametrize("name", WITH_INT8)
 class TestShipped:
     def test_close_to_the_golden_vector(self, name: str) -> None:

@@ -27,7 +27,9 @@ noisy ─▶ analyze ─▶ head 3×3 ─▶ blocks ─┬───────�
 
 from __future__ import annotations
 
+import copy
 import itertools
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +110,7 @@ class UNet(nn.Module):
             N×C×H×W, neither clipped nor rounded.
         """
         height, width = noisy_nchw.shape[-2:]
-        y = self.head(analyze(pad_to_multiple(noisy_nchw, self.multiple_of)))
+        y = self.enter(pad_to_multiple(noisy_nchw, self.multiple_of))
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
             y = blocks(y)
@@ -121,6 +123,55 @@ class UNet(nn.Module):
             y = blocks(up(y) + skip)
         noise = functional.pixel_shuffle(self.tail(y), 2)
         return noisy_nchw - noise[..., :height, :width]
+
+    def enter(self, padded_nchw: Tensor) -> Tensor:
+        """The first convolution's answer at half resolution, from a picture of even sides."""
+        y: Tensor = self.head(analyze(padded_nchw))
+        return y
+
+    def for_export(self) -> StridedUNet:
+        """The same network in the form that ONNX Runtime runs fastest, with the same weights."""
+        net = copy.deepcopy(self)
+        net.__class__ = StridedUNet
+        return cast(StridedUNet, net)
+
+
+class StridedUNet(UNet):
+    """A `UNet` that never moves the picture's pixels: its first kernels stride over it instead.
+
+    Unshuffling and a 3×3 convolution are one 6×6 convolution of stride 2. The local mean, which
+    `analyze` takes off the picture, is taken off behind it: convolutions are linear. So nothing is
+    left to do at full resolution, where plain copying took a tenth of the time
+    (benchmarks/LOG.md). Not for training: in bfloat16 the difference of two large answers would
+    drown in rounding.
+    """
+
+    computes_kernels = True
+
+    def enter(self, padded_nchw: Tensor) -> Tensor:
+        """See `UNet.enter`."""
+        channels = padded_nchw.shape[1]
+        # Outputs × channels × (four pixels of a block, noise map) × 3 × 3, see `analyze`.
+        kernels = self.head.weight.unflatten(1, (channels, 5))
+        pixels, noise = kernels[:, :, :4], kernels[:, :, 4]
+        of_mean = -pixels.sum((1, 2)).unsqueeze(1)
+        maps = functional.conv2d(padded_nchw, _block_kernels(padded_nchw), stride=2)
+        means, diagonals = maps[:, :1], maps[:, 1:]
+        noise_map = MEAN_ABSOLUTE_TO_SIGMA * local_mean(diagonals.abs())
+        around = torch.cat([local_mean(means), noise_map], 1)
+        strided = functional.pixel_shuffle(pixels.flatten(1, 2), 2)
+        return functional.conv2d(padded_nchw, strided, stride=2, padding=2) + functional.conv2d(
+            around, torch.cat([of_mean, noise], 1), padding=1
+        )
+
+
+def _block_kernels(x_nchw: Tensor) -> Tensor:
+    """Kernels that make, of every 2×2 block, the mean of all channels and each one's diagonal."""
+    channels = x_nchw.shape[1]
+    mean = x_nchw.new_full((1, channels, 2, 2), 1 / (4 * channels))
+    signs = torch.tensor([[0.5, -0.5], [-0.5, 0.5]], device=x_nchw.device)
+    diagonals = torch.eye(channels, device=x_nchw.device)[:, :, None, None] * signs
+    return torch.cat([mean, diagonals])
 
 
 def analyze(x_nchw: Tensor) -> Tensor:
@@ -162,12 +213,16 @@ def pad_to_multiple(x_nchw: Tensor, multiple_of: int) -> Tensor:
 
 
 def _mirror_end(x_nchw: Tensor, axis: int, multiple_of: int) -> Tensor:
-    """One axis of `pad_to_multiple`; back and forth where the picture is too small for one turn."""
+    """One axis of `pad_to_multiple`; back and forth where the picture is too small for one turn.
+
+    Only the few pixels that are added are looked up one by one, which is slow.
+    """
     size = x_nchw.shape[axis]
     last = torch.arange(size, device=x_nchw.device)[-1:]  # a tensor: the exporter wants one
     period = (2 * last).clamp(min=1)
-    place = torch.arange(size + -size % multiple_of, device=x_nchw.device) % period
-    return x_nchw.index_select(axis, torch.minimum(place, period - place))
+    place = torch.arange(size, size + -size % multiple_of, device=x_nchw.device) % period
+    added = x_nchw.index_select(axis, torch.minimum(place, period - place))
+    return torch.cat([x_nchw, added], axis)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

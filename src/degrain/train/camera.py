@@ -42,31 +42,36 @@ def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -
 
 @torch.no_grad()
 def photograph(
-    clean_nchw: Tensor, most: float, generator: torch.Generator
+    large_nchw: Tensor, most: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Camera noise on pictures as a camera delivers them, which are not sharp from pixel to pixel.
 
-    A camera's filters act on the picture as on its noise, so the clean picture of a shot has gone
-    through the same ones. Besides, three in four shots are of parts of crops, enlarged, since
-    lenses blur. White noise and clean pictures stay sharp. So the network may learn from the noise
-    what to expect of the picture: coarse grain comes with soft edges. Half of the pictures with
-    gray grain are gray themselves.
+    Camera shots are of pictures made smaller by two, since the grain that a clean picture has of
+    its own teaches a network to leave grain in. A camera's filters act on the picture as on its
+    noise, so the clean picture of a shot has gone through the same ones. Besides, three in four
+    shots are of parts of crops, enlarged, since lenses blur. White noise and clean pictures stay
+    as they are: they teach what must not be smeared. So the network may learn from the noise what
+    to expect of the picture: coarse grain comes with soft edges. Half of the pictures with gray
+    grain are gray themselves.
 
     Args:
-        clean_nchw: N×3×S×S or N×1×S×S in 0..1.
+        large_nchw: N×3×2S×2S or N×1×2S×2S in 0..1.
         most: how many times a part of a crop is enlarged at most, see `train.enlarge`.
         generator: on the batch's device.
 
     Returns:
-        The noisy and the clean pictures.
+        The noisy and the clean pictures, N×C×S×S: of white noise and clean ones the middle.
     """
-    rng = _host_source(clean_nchw, generator)
-    shots = [draw_shot(rng) for _ in range(len(clean_nchw))]
+    rng = _host_source(large_nchw, generator)
+    shots = [draw_shot(rng) for _ in range(len(large_nchw))]
     soft = [i for i, shot in enumerate(shots) if shot.has_sensor and rng.random() < SOFT_SHARE]
-    clean = clean_nchw.clone()
-    if soft:
-        clean[soft] = enlarge(clean_nchw[soft], most, generator)
     taken = [i for i, shot in enumerate(shots) if shot.has_sensor]
+    quarter = large_nchw.shape[-1] // 4
+    clean = large_nchw[..., quarter:-quarter, quarter:-quarter].clone()
+    if taken:
+        clean[taken] = F.avg_pool2d(large_nchw[taken], 2)
+    if soft:
+        clean[soft] = enlarge(clean[soft], most, generator)
     if taken:
         clean[taken] = through_filters(clean[taken], [shots[i] for i in taken])
     gray = [i for i, shot in enumerate(shots) if shot.color == 0 and rng.random() < 0.5]

@@ -118,14 +118,28 @@ def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
                 output_names=["clean"],
                 dynamic_shapes=({0: "n", 2: "h", 3: "w"},),
                 verbose=False,
-                # Where kernels are computed from the weights, the exporter would store the
-                # results instead of small weights; ONNX Runtime computes them once, on loading.
                 optimize=not getattr(net, "computes_kernels", False),
             )
-        assert program is not None
+            assert program is not None
+            if getattr(net, "computes_kernels", False):
+                _optimize_around(set(net.state_dict()), program.model)
         program.save(str(partial))
         _drop_traces(partial)
         _require_state_dict_names(net, partial)
+
+
+def _optimize_around(weights: set[str], model: Any) -> None:
+    """The exporter's own clean-up, except that what is computed from the weights stays computed.
+
+    It would store the results instead of the weights; ONNX Runtime computes them once, on loading.
+    """
+    from onnxscript import optimizer
+
+    def fold(node: Any) -> bool | None:
+        of_weights = any(value is not None and value.name in weights for value in node.inputs)
+        return False if of_weights else None
+
+    optimizer.optimize_ir(model, should_fold=fold)
 
 
 def _form_for_export(net: nn.Module) -> nn.Module:

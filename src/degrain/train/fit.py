@@ -247,7 +247,7 @@ def draw_batch(
     clean = drawn[-1]
     if len(drawn) == 2:
         noisy = drawn[0]
-    elif isinstance(noise, Camera) and recipe.enlarge > 1:
+    elif takes_photographs(recipe, noise):
         noisy, clean = photograph(clean, recipe.enlarge, generator)
     else:
         noisy = degrade(clean, noise, generator)
@@ -255,6 +255,11 @@ def draw_batch(
         noisy = noisy.masked_fill(~inside, OUTSIDE)
         clean = clean[..., border:-border, border:-border]
     return noisy, clean
+
+
+def takes_photographs(recipe: Recipe, noise: Noise) -> bool:
+    """Whether crops become soft photographs; they are drawn twice as large then."""
+    return isinstance(noise, Camera) and recipe.enlarge > 1
 
 
 @torch.no_grad()

@@ -30,6 +30,8 @@ from degrain.train.whole import whole_file
 Floats = NDArray[np.float32]
 INPUTS = {"Conv": 2, "Relu": 1, "Add": 2, "DepthToSpace": 1}
 """Operators that the part in 8 bits may consist of, and how many inputs they have (no bias)."""
+HEAD = "head.weight"
+"""The first kernel of a net whose file computes two of it, see `degrain.nets.unet.StridedUNet`."""
 LEVELS = 127
 """A kernel's bytes go from -127 to 127: symmetric."""
 ZERO = {True: 128, False: 0}
@@ -42,8 +44,9 @@ class Body:
 
     Attributes:
         model: the ONNX model, rewritten so that the rest holds.
-        nodes: everything from the first convolution to the last, in order.
-        weights: the kernels of these nodes by their names, outputs × inputs × height × width.
+        nodes: everything from the first convolution's answer to the last convolution, in order.
+        head: name of the first convolution's kernel.
+        weights: it and the kernels of these nodes by name, outputs × inputs × height × width.
         signed: the tensors that become bytes, and whether they have negative values.
         running: the tensors that are the running sum; those in `signed` become bytes too.
         updates: the tensors that are added to the running sum.
@@ -52,6 +55,7 @@ class Body:
 
     model: Any
     nodes: tuple[Any, ...]
+    head: str
     weights: Mapping[str, Floats]
     signed: Mapping[str, bool]
     running: frozenset[str]
@@ -61,8 +65,7 @@ class Body:
     @property
     def inner(self) -> tuple[str, ...]:
         """Names of the kernels that become bytes."""
-        kernels = [str(node.input[1]) for node in self.nodes if node.op_type == "Conv"]
-        return tuple(kernels[1:-1])
+        return _kernels(self.nodes[1:-1])
 
     def scaled_like(self, name: str) -> str | None:
         """The tensor whose scale a tensor has: itself, or what it is a shuffle of."""
@@ -98,12 +101,13 @@ def read_body(path: Path) -> Body:
         )
         raise ModelError(msg)
     stored = {item.name: item for item in model.graph.initializer}
-    kernels = [str(node.input[1]) for node in nodes if node.op_type == "Conv"]
+    head = str(nodes[0].input[1]) if nodes[0].op_type == "Conv" else HEAD
     running = _running(nodes)
     return Body(
         model,
         nodes,
-        {name: numpy_helper.to_array(stored[name]) for name in kernels},
+        head,
+        {name: numpy_helper.to_array(stored[name]) for name in (head, *_kernels(nodes[1:]))},
         _signed(nodes, running),
         running,
         _updates(nodes, running),
@@ -249,13 +253,30 @@ def _rewrite_transposed(graph: Any) -> None:
     _replace_nodes(graph, nodes)
 
 
+def _kernels(nodes: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(str(node.input[1]) for node in nodes if node.op_type == "Conv")
+
+
+def _first(graph: Any, stored: set[str]) -> Any:
+    """The first convolution, or the sum of the two whose kernels are computed; None: neither."""
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    if len(convolutions) < 3:
+        return None
+    computed = {node.output[0] for node in convolutions if node.input[1] not in stored}
+    if not computed:
+        return convolutions[0]
+    sums = (node for node in graph.node if node.op_type == "Add" and set(node.input) <= computed)
+    return next(sums, None) if HEAD in stored else None
+
+
 def _chain(graph: Any) -> tuple[Any, ...]:
     """The nodes from the first to the last convolution; empty if others are among them."""
     stored = {item.name for item in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    if len(convolutions) < 3:
+    first = _first(graph, stored)
+    if first is None:
         return ()
-    chain, made = [convolutions[0]], set(convolutions[0].output)
+    chain, made = [first], set(first.output)
     for node in graph.node:
         if made.isdisjoint(node.input) or node is chain[0]:
             continue
@@ -270,7 +291,7 @@ def _chain(graph: Any) -> tuple[Any, ...]:
 
 
 def _running(nodes: tuple[Any, ...]) -> frozenset[str]:
-    """What the first convolution makes, and the sums of the same size."""
+    """What the chain begins with, and the sums of the same size."""
     side = {nodes[0].output[0]: 1.0}
     for node in nodes[1:]:
         steps = next((item.ints[0] for item in node.attribute if item.name == "strides"), 1)
@@ -282,7 +303,7 @@ def _running(nodes: tuple[Any, ...]) -> frozenset[str]:
 
 def _updates(nodes: tuple[Any, ...], running: frozenset[str]) -> frozenset[str]:
     """What is added to the running sum and read by nothing else."""
-    sums = [node for node in nodes if node.op_type == "Add" and node.output[0] in running]
+    sums = [node for node in nodes[1:] if node.op_type == "Add" and node.output[0] in running]
     added = {str(name) for node in sums for name in node.input} - running
     return frozenset(
         name for name in added if sum(list(node.input).count(name) for node in nodes) == 1

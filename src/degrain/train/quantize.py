@@ -128,7 +128,10 @@ def _samples(body: Body, card: ModelCard, packed: Pack, spec: str) -> dict[str, 
 
 
 def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, float]:
-    """Decibels that the 8-bit version lies below the float one, for each noise."""
+    """Decibels that the 8-bit version lies below the float one, for each noise.
+
+    Not fused, so that they are the same on processors whose sums of bytes can overflow.
+    """
     specs = [f"gaussian:{level}" for level in LEVELS_255]
     # the card's own noise too, where the ranges come from another
     others = dict.fromkeys(noise for noise in (_makeable(card.noise), spec) if noise)
@@ -140,7 +143,7 @@ def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, f
         gray=card.gray,
         device=torch.device("cpu"),
     ).sets
-    engines = OnnxEngine(card.path), OnnxEngine(output)
+    engines = OnnxEngine(card.path), OnnxEngine(output, fused=False)
     loss = {}
     for name, pairs in sets.items():
         levels = [

@@ -37,19 +37,25 @@ def even_out(
         tensor in `body.updates` the factors, C, that take it to the running sum's gains.
     """
     gains = _gains(body, samples)
-    weights = {}
-    for node in body.nodes:
+    total = gains[body.nodes[0].output[0]]
+    weights = {body.head: _scaled(body.weights[body.head], outputs=total)}
+    for node in body.nodes[1:]:
         if node.op_type == "Conv":
             source, name = node.input
-            kernel = body.weights[name]
-            if node.output[0] in gains:
-                kernel = kernel * gains[node.output[0]].reshape(-1, 1, 1, 1)
-            if source in gains:
-                kernel = kernel / gains[source].reshape(1, -1, 1, 1)
-            weights[name] = np.ascontiguousarray(kernel, dtype=np.float32)
+            weights[name] = _scaled(
+                body.weights[name], outputs=gains.get(node.output[0]), inputs=gains.get(source)
+            )
     even = {name: values * gains[name][:, None] for name, values in samples.items()}
-    total = gains[body.nodes[0].output[0]]
     return weights, even, {name: total / gains[name] for name in body.updates}
+
+
+def _scaled(kernel: Floats, *, outputs: Floats | None, inputs: Floats | None = None) -> Floats:
+    """A kernel whose outputs are multiplied and whose inputs have been."""
+    if outputs is not None:
+        kernel = kernel * outputs.reshape(-1, 1, 1, 1)
+    if inputs is not None:
+        kernel = kernel / inputs.reshape(1, -1, 1, 1)
+    return np.ascontiguousarray(kernel, dtype=np.float32)
 
 
 def tensor_scale(values: Floats, *, signed: bool) -> float:
@@ -90,7 +96,7 @@ def _shuffle(values: Floats) -> Floats:
 def _groups(body: Body) -> list[set[str]]:
     """Tensors that must have the same gains: those that are summed, or made by a ReLU."""
     groups = {str(node.output[0]): {str(node.output[0])} for node in body.nodes[:-1]}
-    for node in body.nodes[:-1]:
+    for node in body.nodes[1:-1]:
         if node.op_type in ("Add", "Relu"):
             # what is added to the running sum gets its gains on the way there
             bound = {*node.input, *node.output} - body.updates

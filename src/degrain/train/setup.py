@@ -15,7 +15,7 @@ from degrain.noise import parse_noise
 from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
-from degrain.train.fit import LOSSES, State, build_net, fit, new_state
+from degrain.train.fit import LOSSES, State, build_net, fit, new_state, takes_photographs
 from degrain.train.layerwise import fit_layers, stage
 from degrain.train.recipes import Recipe
 from degrain.train.watch import Validation, Watch
@@ -173,10 +173,11 @@ def _require_enough(packed: Pack) -> None:
 def _crop_source(
     recipe: Recipe, packed: Pack, targets: Pack | None, device: torch.device
 ) -> CropSource:
+    photographed = targets is None and takes_photographs(recipe, parse_noise(recipe.noise))
     return CropSource(
         packed,
         channels=recipe.channels,
-        crop=recipe.crop,
+        crop=2 * recipe.crop if photographed else recipe.crop,
         gray=recipe.gray,
         device=device,
         targets=targets,

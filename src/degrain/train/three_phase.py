@@ -20,7 +20,7 @@ from degrain.nets import NETS
 from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
 from degrain.train import checkpoint, phases, recipes
 from degrain.train.data import CropSource, Pack, load, split
-from degrain.train.devices import choose_device, prepare
+from degrain.train.devices import choose_device, cpu_has_bfloat16, prepare
 from degrain.train.discriminator import Discriminator, scratch_backbone
 from degrain.train.journal import Journal
 from degrain.train.phases import STAGES
@@ -102,7 +102,7 @@ def build(recipe: ThreePhaseRecipe) -> MultiScaleDampedNet:
     torch.manual_seed(recipe.seed)
     net = NETS[recipe.net](**recipe.options)
     assert isinstance(net, MultiScaleDampedNet)
-    net.fast_damping = recipe.fast
+    net.fast_damping = recipe.fast and (torch.cuda.is_available() or cpu_has_bfloat16())
     if recipe.fast:
         # Products in bfloat16 are a third faster with the maps of a pixel side by side.
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
