@@ -24,7 +24,7 @@ from degrain.train import checkpoint, fit, recipes
 from degrain.train.camera import photograph, through_filters
 from degrain.train.data import CropSource, Pack, load, pack, read_pairs, split
 from degrain.train.devices import cpu_has_bfloat16
-from degrain.train.enlarge import enlarge
+from degrain.train.enlarge import enlarge, flatten
 from degrain.train.fit import psnr_loss
 from degrain.train.muon import orthogonalize
 from degrain.train.setup import train
@@ -328,9 +328,9 @@ def test_an_enlarged_ramp_is_a_gentler_one_from_inside_its_crop() -> None:
     enlarged = enlarge(ramp, 4.0, torch.Generator().manual_seed(0))
     inner = enlarged[..., 2:-2, 2:-2]
     slopes = inner.diff(dim=-1).mean((1, 2, 3)) * 31
-    assert ((slopes > 0.24) & (slopes < 1.01)).all()
-    assert slopes.min() < 0.35
-    assert slopes.max() > 0.8
+    assert ((slopes > 0.24) & (slopes < 0.68)).all(), "1.5 to 4 times"
+    assert slopes.min() < 0.3
+    assert slopes.max() > 0.6
     assert (inner.diff(dim=-2).abs() < 1e-5).all()
     assert inner.mean((1, 2, 3)).std() > 0.1, "parts come from different places"
 
@@ -361,9 +361,9 @@ def test_only_camera_shots_get_softer() -> None:
     middle = crops[..., 8:-8, 8:-8]
     assert noisy.shape == clean.shape == middle.shape
     soft = (clean != middle).flatten(1).any(1)
-    assert 0.6 < soft.float().mean() < 0.7, "all camera shots, 65 in a hundred"
+    assert 0.65 < soft.float().mean() < 0.75, "all camera shots, seven in ten"
     steps = clean[soft].diff(dim=-1).abs().mean() / crops.diff(dim=-1).abs().mean()
-    assert 0.1 < steps < 0.5
+    assert 0.03 < steps < 0.3
     beyond = ((noisy < 0) | (noisy > 1)).flatten(1).any(1)
     assert beyond.sum() > 20, "white noise, which is not clipped"
     gray = (clean[:, 0] - clean[:, 2]).abs().flatten(1).amax(1) < 1e-5
@@ -376,8 +376,29 @@ def test_camera_shots_lose_the_grain_that_a_picture_has_of_its_own() -> None:
     board = ((rows + columns) % 2).float().expand(60, 3, 64, 64)
     _, clean = photograph(board, 1.0, torch.Generator().manual_seed(2))
     spread = clean.flatten(1).std(1)
-    assert ((spread < 0.01) | (spread > 0.49)).all(), "a camera's is flat, the others as they were"
-    assert 0.5 < (spread < 0.01).float().mean() < 0.8
+    assert ((spread < 0.03) | (spread > 0.49)).all(), "a camera's is flat, the others as they were"
+    assert 0.5 < (spread < 0.03).float().mean() < 0.85
+
+
+def test_the_noise_of_a_shot_does_not_move_the_local_mean() -> None:
+    """Near black a camera's noise is cut off on one side, so it lifts the picture."""
+    dark = torch.full((60, 3, 128, 128), 0.01)
+    noisy, clean = photograph(dark, 4.0, torch.Generator().manual_seed(3))
+    shots = (clean != 0.01).flatten(1).any(1)
+    assert shots.float().mean() > 0.5
+    lifted = (noisy - 0.01)[shots].mean((1, 2, 3))
+    assert lifted.max() > 0.01
+    assert (noisy - clean)[shots].mean((1, 2, 3)).abs().max() < 0.1 * lifted.max()
+
+
+def test_flattened_crops_keep_their_mean() -> None:
+    crops = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    flat = flatten(crops, torch.Generator().manual_seed(1))
+    assert torch.allclose(flat.mean((1, 2, 3)), crops.mean((1, 2, 3)), atol=1e-6)
+    contrast = flat.std((1, 2, 3)) / crops.std((1, 2, 3))
+    assert ((contrast > 0.149) & (contrast < 1.001)).all()
+    assert contrast.min() < 0.2
+    assert contrast.max() > 0.9
 
 
 def test_the_psnr_loss_is_minus_the_psnr() -> None:

@@ -200,8 +200,8 @@ def develop(raw: Floats, shot: Shot) -> Floats:
 
 
 # Where the shares and ranges come from: docs/explanation/camera-noise.md
-CLEAN_SHARE: Final = 0.1
-NEARLY_CLEAN_SHARE: Final = 0.1
+CLEAN_SHARE: Final = 0.05
+NEARLY_CLEAN_SHARE: Final = 0.05
 WHITE_SHARE: Final = 0.2
 
 

@@ -22,11 +22,14 @@ from degrain.camera_stages import (
     demosaic_filters,
     gaussian_taps,
 )
-from degrain.train.enlarge import enlarge
+from degrain.train.enlarge import enlarge, flatten
 from degrain.train.jpeg import through_jpeg
 
-SOFT_SHARE = 0.75
+SOFT_SHARE = 0.9
 """Of the shots with a sensor, see `photograph`."""
+
+SLOW = 49
+"""Side in pixels of the window whose mean the noise may move."""
 
 
 def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -> Tensor:
@@ -48,8 +51,10 @@ def photograph(
 
     Camera shots are of pictures made smaller by two, since the grain that a clean picture has of
     its own teaches a network to leave grain in. A camera's filters act on the picture as on its
-    noise, so the clean picture of a shot has gone through the same ones. Besides, three in four
-    shots are of parts of crops, enlarged, since lenses blur. White noise and clean pictures stay
+    noise, so the clean picture of a shot has gone through the same ones. Besides, nine in ten
+    shots are of parts of crops, enlarged, since lenses blur, and flatter. What the noise does to
+    the local mean (near black it lifts it) stays in the clean picture, for a network that moved
+    brightness would be wrong about the next camera. White noise and clean pictures stay
     as they are: they teach what must not be smeared. So the network may learn from the noise what
     to expect of the picture: coarse grain comes with soft edges. Half of the pictures with gray
     grain are gray themselves.
@@ -71,13 +76,23 @@ def photograph(
     if taken:
         clean[taken] = F.avg_pool2d(large_nchw[taken], 2)
     if soft:
-        clean[soft] = enlarge(clean[soft], most, generator)
+        clean[soft] = flatten(enlarge(clean[soft], most, generator), generator)
     if taken:
         clean[taken] = through_filters(clean[taken], [shots[i] for i in taken])
     gray = [i for i, shot in enumerate(shots) if shot.color == 0 and rng.random() < 0.5]
     if gray and clean.shape[1] == 3:
         clean[gray] = _luma(clean[gray])
-    return take_shots(clean, shots, generator), clean
+    noisy = take_shots(clean, shots, generator)
+    if taken:
+        clean[taken] += local_mean(noisy[taken] - clean[taken])
+    return noisy, clean
+
+
+def local_mean(x: Tensor) -> Tensor:
+    """Mean over `SLOW` × `SLOW` pixels, at the border over those inside."""
+    for kernel, padding in (((SLOW, 1), (SLOW // 2, 0)), ((1, SLOW), (0, SLOW // 2))):
+        x = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
+    return x
 
 
 def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:

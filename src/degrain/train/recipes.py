@@ -40,7 +40,7 @@ class Recipe:
         batch: crops a step, over all processes.
         distinct: the crops of a step come from as many different pictures.
         crop: side of a crop in pixels.
-        enlarge: with the noise `camera`, three in four shots of it show parts of crops, enlarged at
+        enlarge: with the noise `camera`, nine in ten shots of it show parts of crops, enlarged at
             most this many times (`train.camera.photograph`); 1: none.
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
@@ -132,8 +132,17 @@ def _fast(channels: int) -> Recipe:
 
 def degrain_photo() -> Recipe:
     """The color net for photographs: camera noise, white noise and clean pictures mixed."""
+    return _of_photographs(degrain_color())
+
+
+def degrain_photo_fast() -> Recipe:
+    """The small color net for photographs, for many or large ones."""
+    return _of_photographs(degrain_color_fast())
+
+
+def _of_photographs(recipe: Recipe) -> Recipe:
     return dataclasses.replace(
-        degrain_color(),
+        recipe,
         noise="camera",
         enlarge=8.0,
         loss="soft-psnr",
@@ -258,6 +267,7 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray-fast": degrain_gray_fast,
     "degrain-color-fast": degrain_color_fast,
     "degrain-photo": degrain_photo,
+    "degrain-photo-fast": degrain_photo_fast,
     "jain-seung": jain_seung,
     "jain-seung-blind": jain_seung_blind,
     "jain-seung-layerwise": jain_seung_layerwise,
