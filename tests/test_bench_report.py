@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from degrain.bench import cost
+from degrain.bench import cost, provenance
 from degrain.bench.datasets import DATA_SETS, title_of
 from degrain.bench.report import report, report_csv
 from degrain.bench.rows import KEY
@@ -66,6 +66,27 @@ def test_tables_mark_subsets_and_compare_on_common_pictures(tmp_path):
     assert "| fair | -1.05 [-1.10, -1.00] (2) |" in measured
     assert "**Minus fair**" in report(tmp_path, against="fair")
     assert "**Minus" not in report(tmp_path, against="nobody")
+
+
+def test_seconds_of_several_machines_are_told_apart(tmp_path):
+    rows = make_rows(machine="old, 2 cores")
+    assert "[1]" not in report(write_rows(tmp_path, rows))
+    for row in rows:
+        if row["method"] == "good":
+            row["machine"] = "new, 2 cores"
+    text = report(write_rows(tmp_path, rows))
+    assert "| 20 [1] |" in text
+    assert "| 1 [2] |" in text
+    assert "same machine: [1] new, 2 cores; [2] old, 2 cores." in text
+
+
+def test_machines_are_named_with_their_vectors(tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    info.write_text("model name\t: Maker\nflags\t\t: fpu avx2 avx512f\n\nmodel name : Other\n")
+    monkeypatch.setattr(provenance, "CPU_INFO", info)
+    assert provenance.machine() == "Maker (AVX-512)"
+    info.write_text("model name\t: Maker\nflags\t\t: fpu\n")
+    assert provenance.machine() == "Maker"
 
 
 def test_failed_rows_and_identical_pictures(tmp_path):

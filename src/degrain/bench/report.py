@@ -12,6 +12,7 @@ from degrain.bench.paired import Difference
 from degrain.bench.rows import Row
 from degrain.bench.tables import (
     Comparison,
+    Competitor,
     label,
     ordered,
     published,
@@ -95,6 +96,7 @@ def _measured(comparison: Comparison) -> str:
     specs = comparison.specs
     pairs = [(c[0], s) for c in comparison.competitors for s in specs]
     known = [s for s in specs if any(published_for(comparison, *p) for p in pairs if p[1] == s)]
+    machines = comparison.machines
     lines = []
     for competitor in comparison.competitors:
         cells = [_cell(comparison.good(competitor, spec)) for spec in specs]
@@ -105,7 +107,7 @@ def _measured(comparison: Comparison) -> str:
                 comparison.told(competitor),
                 *cells,
                 *("-" if other is None else f"{other:.2f}" for other in others),
-                f"{comparison.seconds_per_megapixel(competitor):.3g}",
+                _seconds(comparison, competitor, machines),
                 str(comparison.failed(competitor)),
             ]
         )
@@ -113,7 +115,24 @@ def _measured(comparison: Comparison) -> str:
     heads += [f"published {spec} dB" for spec in known]
     table = markdown_table([*heads, "s per megapixel", "failed"], lines)
     title = f" on {comparison.title}" if comparison.title else ""
-    return f"**Measured**{title}: {comparison.rules}.\n\n{table}"
+    return f"**Measured**{title}: {comparison.rules}.\n\n{table}{_machines_note(machines)}"
+
+
+def _seconds(comparison: Comparison, competitor: Competitor, machines: Sequence[str]) -> str:
+    """Seconds a megapixel, with the numbers of the machines where there are several."""
+    seconds = f"{comparison.seconds_per_megapixel(competitor):.3g}"
+    if len(machines) < 2:
+        return seconds
+    used = {str(row.get("machine", "")) for row in comparison.good(competitor)}
+    places = [str(k) for k, name in enumerate(machines, start=1) if name in used]
+    return f"{seconds} [{','.join(places)}]"
+
+
+def _machines_note(machines: Sequence[str]) -> str:
+    if len(machines) < 2:
+        return ""
+    named = "; ".join(f"[{k}] {name or 'unknown'}" for k, name in enumerate(machines, start=1))
+    return f"\n\nSeconds compare only among rows of the same machine: {named}."
 
 
 def _common(same: Comparison) -> str:

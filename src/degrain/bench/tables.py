@@ -84,6 +84,12 @@ class Comparison:
         good = self.good(competitor)
         return median([row["seconds"] / row["megapixels"] for row in good]) if good else math.nan
 
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Where the rows were measured, in the order of their first appearance."""
+        good = (row for row in self.rows if row["status"] == "ok")
+        return tuple(dict.fromkeys(str(row.get("machine", "")) for row in good))
+
     def told(self, competitor: Competitor) -> str:
         """How the method knew the noise level."""
         return ", ".join(dict.fromkeys(row["sigma"] for row in self.good(competitor)))
