@@ -75,7 +75,11 @@ def test_same_seed_same_weights_other_seed_others(folder: Path, tmp_path: Path) 
     assert not same_weights(first.net, third.net)
 
 
-@pytest.mark.parametrize("options", [{}, {"fast": True, "noise": "camera", "enlarge": 2.0}])
+PHOTOGRAPHS = {"fast": True, "noise": "camera", "enlarge": 2.0, "crop": 16}
+"""Crops are drawn twice as large."""
+
+
+@pytest.mark.parametrize("options", [{}, PHOTOGRAPHS])
 def test_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
