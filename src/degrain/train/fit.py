@@ -124,6 +124,10 @@ def build_net(recipe: Recipe) -> nn.Module:
 
 def new_state(recipe: Recipe, net: nn.Module) -> State:
     """A fresh state around `net`, which already has its first weights and its device."""
+    if recipe.fast:
+        # Products in bfloat16 are a third faster with the maps of a pixel side by side. Here, so
+        # that nets that grow have the layout of resumed ones: sums in another order differ.
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net).requires_grad_(False)
     return State(net, average, make_optimizers(recipe, net))
 
