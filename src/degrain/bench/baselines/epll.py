@@ -122,8 +122,8 @@ def learn(
     of the sums.
 
     Args:
-        patches: N×64; their means are taken off here.
-        components: how many; patches should be at least 64 times as many.
+        patches: N×P, of any side though `epll` wants P = 64; their means are taken off here.
+        components: how many; patches should be at least P times as many.
         rounds: of expectation and maximization.
         seed: of the patches around which the first clusters form.
 
@@ -175,12 +175,13 @@ def _first_clusters(centered: Floats, components: int, seed: int) -> NDArray[np.
 
 def _maximize(centered: Floats, sure: Floats) -> tuple[Floats, NDArray[np.float32]]:
     """Weights and covariances from responsibilities K×N."""
-    covariances = np.empty((len(sure), SIDE**2, SIDE**2), np.float32)
+    pixels = centered.shape[1]
+    covariances = np.empty((len(sure), pixels, pixels), np.float32)
     for k, row in enumerate(sure):
         own = np.flatnonzero(row > 1e-3)
         part = centered[own]
         covariances[k] = (part * row[own, None]).T @ part / max(float(row[own].sum()), 1.0)
     # flat skies have no variance at all, but a component must have an inverse
-    covariances += 1e-6 * np.eye(SIDE**2, dtype=np.float32)
+    covariances += 1e-6 * np.eye(pixels, dtype=np.float32)
     weights = sure.mean(axis=1)
     return np.asarray(weights / weights.sum(), dtype=np.float32), covariances
