@@ -155,6 +155,22 @@ def test_without_phase_1_the_features_learn_in_phase_2(folder: Path, tmp_path: P
     assert moved == {"features", "damping", "reconstruction"}
 
 
+def test_a_run_begins_with_another_ones_weights(folder: Path, tmp_path: Path) -> None:
+    first = run(folder, tmp_path / "first", phases_wanted="2", steps=20)
+    options: dict[str, Any] = {"phases_wanted": "2", "noise": "gaussian:25"}
+    start = str(tmp_path / "first")
+    second = run(
+        folder, tmp_path / "second", start=start, steps=1, lr=0.0, lr_biases=0.0, **options
+    )
+    for net in (second.players.net, second.players.average):
+        for name, tensor in net.state_dict().items():
+            torch.testing.assert_close(tensor, first.players.average.state_dict()[name])
+    run(folder, tmp_path / "second", resume=True, steps=2)
+    assert read_run(tmp_path / "second")[0]["start"] == "first"
+    with pytest.raises(UsageError, match="keeps the run's own start"):
+        run(folder, tmp_path / "second", resume=True, start=start)
+
+
 def test_training_takes_noise_out(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "run", phases_wanted="2", steps=300, noise="gaussian:25")
     last = rows(tmp_path / "run")[-1]
@@ -291,6 +307,9 @@ def test_export_writes_one_model_with_two_ends(
     assert card == load_model(tmp_path / "net.onnx")
     assert (card.name, card.halo, card.detail_model) == ("tiny-divakar-babu", 2, "net.detail.onnx")
     assert len(card.quality) == 2
+    assert card.recipe == (
+        "degrain train tiny-divakar-babu --data DIR -o RUN --phases 1,2,3 --steps 30"
+    )
     with pytest.raises(UsageError, match="cannot be averaged"):
         export.export_run(whole.journal.run, tmp_path / "mean.onnx", whole.journal.run)
     x = np.random.default_rng(0).random((20, 23), dtype=np.float32)
@@ -300,6 +319,22 @@ def test_export_writes_one_model_with_two_ends(
             wanted = net(torch.from_numpy(x)[None, None])[0, 0].numpy()
         answer = Denoiser(tmp_path / "net.onnx", detail=detail)(x)
         np.testing.assert_allclose(answer, wanted, atol=1e-5)
+
+
+def test_the_card_of_a_changed_run_tells_its_command(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from degrain.train import export
+
+    monkeypatch.setattr(export, "measure_memory", lambda path, channels: 512)
+    run(folder, tmp_path / "first", phases_wanted="2", steps=1)
+    changes: dict[str, Any] = {"noise": "gaussian:25", "lp_weight": 0.0, "start": "first"}
+    monkeypatch.chdir(tmp_path)
+    run(folder, tmp_path / "run", phases_wanted="2", steps=1, **changes)
+    assert export.export_run(tmp_path / "run", tmp_path / "net.onnx").recipe == (
+        "degrain train tiny-divakar-babu --data DIR --noise gaussian:25 --lp-weight 0.0 -o RUN "
+        "--phases 2 --steps 1 --start first"
+    )
 
 
 def test_the_command_trains_and_refuses_what_does_not_belong(

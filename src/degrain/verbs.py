@@ -123,11 +123,8 @@ def _train_three_phase(options: Train) -> int:
     from degrain.train.curves import draw_run
     from degrain.train.three_phase import train_three_phase
 
-    if options.pairs or options.start or options.ids:
-        msg = (
-            "The three phases begin with fresh weights and folders of clean pictures: leave "
-            "--pairs, --start and --ids out."
-        )
+    if options.pairs or options.ids:
+        msg = "The three phases train on folders of clean pictures: leave --pairs and --ids out."
         raise UsageError(msg)
     training = train_three_phase(
         options.recipe,
@@ -135,6 +132,7 @@ def _train_three_phase(options: Train) -> int:
         data=options.data,
         phases_wanted=options.phases,
         resume=options.resume,
+        start=options.start,
         vgg=options.vgg,
         device=options.device,
         steps=options.steps,

@@ -25,6 +25,7 @@ from degrain.train.discriminator import Discriminator, scratch_backbone
 from degrain.train.journal import Journal
 from degrain.train.phases import STAGES
 from degrain.train.stages import PHASES, Progress, Training, restore, run_stage
+from degrain.train.start import load_weights
 from degrain.train.three_phase_recipes import THREE_PHASE, ThreePhaseRecipe, checked, from_json
 from degrain.train.vgg import load_vgg
 from degrain.train.watch import Validation
@@ -42,6 +43,7 @@ def train_three_phase(
     data: Sequence[Path],
     phases_wanted: str | None = None,
     resume: bool = False,
+    start: str | None = None,
     vgg: str | Path | None = None,
     device: str = "auto",
     quiet: bool = False,
@@ -56,6 +58,7 @@ def train_three_phase(
         phases_wanted: such as `1,2`; None: all, or those the run began with.
         resume: go on from the run's checkpoint with the run's own recipe; the budget and the
             phases may change.
+        start: model or run of the same net whose weights it begins with.
         vgg: weights of VGG19, see `load_vgg`; needed for phase 3 with its discriminator.
         device: `auto`, `cpu`, `cuda` ...
         quiet: show no progress.
@@ -64,17 +67,32 @@ def train_three_phase(
     Raises:
         UsageError: the request contradicts itself.
         TrainingError: pictures or weights are missing, or training went wrong.
-        ModelError: the weights of VGG19 do not fit.
+        ModelError: the weights of VGG19 or of `start` do not fit.
     """
-    settled, wanted = _settle(recipe, run, phases_wanted, resume, changes)
+    settled, wanted = _settle(recipe, run, phases_wanted, resume, {**changes, "start": start})
     target = choose_device(device)
     prepare(target)
     judge = _discriminator(settled, vgg, target) if "3" in wanted else None
     training = _open(settled, _stages(wanted), run, data, judge, target, quiet=quiet)
     if resume:
         restore(training, checkpoint.load(run / "checkpoint.pt", target))
+        start = read_run(run)[0].get("start")
+    elif start is not None:
+        load_weights(training.players.net, start)
+        training.players.average.load_state_dict(training.players.net.state_dict())
     _require_phase_2(training)
-    _write_config(recipe, run, settled, wanted, data, training.crops)
+    _write_config(
+        {
+            "name": recipe,
+            "phases": list(wanted),
+            "recipe": dataclasses.asdict(settled),
+            "data": [path.name for path in data],
+            "start": start and Path(start).name,
+            "pictures": len(training.crops.sizes),
+            "torch": torch.__version__,
+        },
+        run,
+    )
     try:
         for stage in training.stages:
             if stage not in training.progress.done:
@@ -152,9 +170,10 @@ def _settle(
         msg = f"{run} already holds a run; give --resume to go on, or another folder."
         raise UsageError(msg)
     wanted = parse_phases(phases_wanted or ",".join(PHASES))
+    given.pop("start", None)
     recipe = _with_budget(THREE_PHASE[name](), given)
     if "1" not in wanted:
-        # Nothing has taught the features anything, so phase 2 must.
+        # Phase 1 has not taught the features anything, so phase 2 must.
         recipe = dataclasses.replace(recipe, freeze=False)
     return checked(recipe), wanted
 
@@ -250,22 +269,7 @@ def _require_enough(packed: Pack, crop: int) -> None:
         raise TrainingError(msg)
 
 
-def _write_config(
-    name: str,
-    run: Path,
-    recipe: ThreePhaseRecipe,
-    wanted: Sequence[str],
-    data: Sequence[Path],
-    crops: CropSource,
-) -> None:
+def _write_config(config: Mapping[str, Any], run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    config = {
-        "name": name,
-        "phases": list(wanted),
-        "recipe": dataclasses.asdict(recipe),
-        "data": [path.name for path in data],
-        "pictures": len(crops.sizes),
-        "torch": torch.__version__,
-    }
     text = json.dumps(config, indent=2) + "\n"
     (run / "config.json").write_text(text, encoding="utf-8")
