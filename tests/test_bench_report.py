@@ -257,6 +257,7 @@ def test_cost_of_a_method(tmp_path, capsys):
     hungry.write_text(
         "import numpy as np\n"
         "def denoise(noisy, sigma):\n"
+        "    assert noisy.shape in ((32, 32), (32, 32, 3))\n"
         "    waste = np.ones(10_000_000)\n"
         "    return noisy * waste.mean()\n"
     )
@@ -269,5 +270,9 @@ def test_cost_of_a_method(tmp_path, capsys):
     assert {row["side_px"] for row in found["time"]} == {32}
     assert all(row["ratio"] > 0 for row in found["time"])
     assert "python:hungry.py | 32×32 | 1 |" in capsys.readouterr().out
+    assert found["gray"]
+    assert main([*words, "--runs", "1", "--color", "-o", str(output)]) == 0
+    color = json.loads(output.read_text())
+    assert (color["gray"], color["time"][0]["pixels"]) == (False, 32 * 32)
     assert main([*words, "--runs", "0", "-o", str(output)]) == 2
     assert math.isfinite(found["time"][0]["seconds"])

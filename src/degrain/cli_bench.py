@@ -94,12 +94,14 @@ class BenchReport:
 
 @dataclass(frozen=True)
 class BenchCost:
-    """Measure what methods cost on gray pictures: time, memory, multiply-accumulates."""
+    """Measure what methods cost: time, memory, multiply-accumulates."""
 
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.json")]
     """The measurements."""
     method: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ("auto",)
     """The methods, as for `degrain bench`."""
+    color: bool = False
+    """On color pictures instead of gray ones."""
     sides: Annotated[tuple[int, ...], arg(metavar="PIXELS ...")] = (256, 512, 1024)
     """Sides of the square pictures."""
     threads: Annotated[tuple[int, ...], arg(metavar="N ...")] = (1, 2)

@@ -35,7 +35,7 @@ def clock(
     seconds cannot.
 
     Args:
-        noisy: the picture, H×W in 0..1.
+        noisy: the picture, H×W or H×W×3 in 0..1.
         spec: its noise.
         methods: see `degrain.bench.methods`; opening them and a first run are not timed.
         threads: numbers of threads to try; BM3D always uses one.
@@ -49,7 +49,7 @@ def clock(
     wanted = [(name, count) for name in methods for count in _threads(name, threads)]
     work: dict[tuple[str, int], Callable[[], object]] = {(REFERENCE, 1): _reference()}
     for name, count in wanted:
-        method = open_method(name, gray=True, threads=count)
+        method = open_method(name, gray=noisy.ndim == 2, threads=count)
         work[name, count] = lambda method=method: method.run(noisy, spec)  # type: ignore[misc]
     slow = {key for key, task in work.items() if _seconds(task) > SLOW_SECONDS}
     turns: list[dict[tuple[str, int], float]] = []
@@ -59,7 +59,7 @@ def clock(
             if turn % 3 == 0 or key not in slow:
                 turns[-1][key] = _seconds(task)
                 on_run()
-    return [_row(key, turns, noisy.size) for key in work]
+    return [_row(key, turns, noisy.shape[0] * noisy.shape[1]) for key in work]
 
 
 def square_picture(clean: Floats, side_px: int) -> Floats:

@@ -58,6 +58,7 @@ def bench_cost(options: BenchCost) -> int:
     with tqdm(disable=True if options.quiet else None, file=sys.stderr, unit="run") as bar:
         found = measure_cost(
             options.method,
+            gray=not options.color,
             sides=options.sides,
             threads=options.threads,
             runs=options.runs,

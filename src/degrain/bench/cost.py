@@ -29,31 +29,38 @@ SPEC = "gaussian:25"
 _COUNTED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
-def scene(side_px: int) -> Floats:
-    """A gray test picture with edges, slopes and texture; its content matters little for time."""
+def scene(side_px: int, *, gray: bool = True) -> Floats:
+    """A test picture with edges, slopes and texture; its content matters little for time.
+
+    H×W; in color H×W×3, where the two further channels are its mirror images.
+    """
     y, x = np.mgrid[:side_px, :side_px] / 64
     waves = np.sin(x * y / 3) + (np.sin(x) > 0.3) + np.cos(7 * x + 3 * y) * (np.sin(y) > 0)
-    return np.asarray(0.5 + 0.12 * waves, dtype=np.float32)
+    plane = np.asarray(0.5 + 0.12 * waves, dtype=np.float32)
+    return plane if gray else np.stack([plane, plane[::-1], plane[:, ::-1]], axis=2)
 
 
-def noisy_scene(side_px: int) -> Floats:
+def noisy_scene(side_px: int, *, gray: bool = True) -> Floats:
     """The same with noise of standard deviation 25 of 255, always the same."""
-    noise = np.random.default_rng(0).standard_normal((side_px, side_px), dtype=np.float32)
-    return scene(side_px) + noise * np.float32(25 / 255)
+    clean = scene(side_px, gray=gray)
+    noise = np.random.default_rng(0).standard_normal(clean.shape, dtype=np.float32)
+    return clean + noise * np.float32(25 / 255)
 
 
 def measure_cost(
     methods: Sequence[str],
     *,
+    gray: bool = True,
     sides: Sequence[int] = SIDES,
     threads: Sequence[int] = THREADS,
     runs: int = 3,
     on_run: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Time, memory and multiply-accumulates of methods on gray pictures.
+    """Time, memory and multiply-accumulates of methods.
 
     Args:
         methods: see `degrain.bench.methods`.
+        gray: on gray pictures; else in color.
         sides: of the square pictures.
         threads: numbers of threads to try.
         runs: turns of each; medians count.
@@ -61,23 +68,25 @@ def measure_cost(
 
     Returns:
         Plain data for JSON: `time` rows (see `clock`, with `side_px` and `seconds_per_megapixel`),
-        `memory` rows and `macs_per_pixel`, and where they come from.
+        `memory` rows and `macs_per_pixel`, `gray`, and where they come from.
     """
     times: list[dict[str, Any]] = []
     for side in sides:
-        rows = clock(noisy_scene(side), SPEC, methods, threads=threads, runs=runs, on_run=on_run)
+        noisy = noisy_scene(side, gray=gray)
+        rows = clock(noisy, SPEC, methods, threads=threads, runs=runs, on_run=on_run)
         for row in rows:
             per = row["seconds"] / row["pixels"] * 1e6
             times.append({**row, "side_px": side, "seconds_per_megapixel": round(per, 4)})
-    empty = {side: _peak_of("", side) for side in sides}
+    empty = {side: _peak_of("", side, gray=gray) for side in sides}
     memory = [
         {"method": name, "side_px": side, "peak_mb": peak, "added_mb": round(peak - empty[side], 1)}
         for name in methods
         for side in sides
-        for peak in (_peak_of(name, side),)
+        for peak in (_peak_of(name, side, gray=gray),)
     ]
-    counts = {name: macs_per_pixel(name) for name in methods}
+    counts = {name: macs_per_pixel(name, gray=gray) for name in methods}
     return {
+        "gray": gray,
         "time": times,
         "memory": memory,
         "macs_per_pixel": {name: count for name, count in counts.items() if count is not None},
@@ -87,12 +96,12 @@ def measure_cost(
     }
 
 
-def macs_per_pixel(method: str) -> float | None:
+def macs_per_pixel(method: str, *, gray: bool = True) -> float | None:
     """Multiply-accumulates per picture pixel of a method that is an ONNX network, else None."""
     if not _may_be_network(method):
         return None
     try:
-        return count_macs(_onnx_file(method))
+        return count_macs(_onnx_file(method, gray=gray))
     except DegrainError:
         return None
 
@@ -137,14 +146,14 @@ def _may_be_network(method: str) -> bool:
     return method != "noisy" and method.partition(":")[0] not in (*BASELINES, "python")
 
 
-def _onnx_file(method: str) -> Path:
+def _onnx_file(method: str, *, gray: bool = True) -> Path:
     if method.startswith("onnx:"):
         return Path(method.removeprefix("onnx:"))
     from degrain.denoise import Denoiser
     from degrain.versions import BY_CHANNELS
     from degrain.zoo.store import load_model
 
-    name = Denoiser(method).model_name(1) if method in BY_CHANNELS else method
+    name = Denoiser(method).model_name(1 if gray else 3) if method in BY_CHANNELS else method
     return load_model(name).path
 
 
@@ -214,13 +223,14 @@ def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
     return math.prod(out) * left[-1]
 
 
-def _peak_of(method: str, side_px: int) -> float:
+def _peak_of(method: str, side_px: int, *, gray: bool) -> float:
     """Peak memory in 10^6 bytes of a fresh process; without a method, of one that only prepares.
 
     Raises:
         PictureError: the process failed.
     """
-    words = [sys.executable, "-m", "degrain.bench.cost", "peak", method, str(side_px)]
+    kind = "gray" if gray else "color"
+    words = [sys.executable, "-m", "degrain.bench.cost", "peak", method, str(side_px), kind]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["the process was killed"]
@@ -229,11 +239,11 @@ def _peak_of(method: str, side_px: int) -> float:
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _in_fresh_process(method: str, side_px: int) -> None:
+def _in_fresh_process(method: str, side_px: int, *, gray: bool) -> None:
     """The body of that process."""
-    noisy = noisy_scene(side_px)
+    noisy = noisy_scene(side_px, gray=gray)
     if method:
-        result, _ = open_method(method, gray=True, threads=1).run(noisy, SPEC)
+        result, _ = open_method(method, gray=gray, threads=1).run(noisy, SPEC)
         psnr(noisy, result)
     print(json.dumps(round(peak_mb(), 1)))
 
@@ -242,4 +252,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "count":
         print(json.dumps(round(count_macs(Path(sys.argv[2])), 1)))
     else:
-        _in_fresh_process(sys.argv[2], int(sys.argv[3]))
+        _in_fresh_process(sys.argv[2], int(sys.argv[3]), gray=sys.argv[4] == "gray")
