@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from degrain.bench.commands import cost_table
 from degrain.bench.report import report
-from degrain.bench.tables import Comparison, read_comparisons
+from degrain.bench.tables import Comparison, Competitor, read_comparisons
 from degrain.zoo.store import list_models
 
 FOLDER = Path(__file__).parent
@@ -40,8 +41,12 @@ degrain bench color --data DIR/val --ids IDS -o benchmarks/results/clean-color.j
     --noise gaussian:0 --method degrain-photo
 python benchmarks/throughput.py degrain-gray degrain-color degrain-gray-fast degrain-color-fast \\
     ffdnet_gray.onnx --out benchmarks/results/throughput.json
-degrain bench cost --sides 256 512 --method degrain-gray jain-seung-cnblind onnx:ffdnet_gray.onnx \\
-    onnx:dncnn_b_gray.onnx bm3d nlm nlm-skimage wavelet tv -o benchmarks/results/cost-gray.json
+degrain bench cost --sides 256 512 --method degrain-gray degrain-gray-fast jain-seung-cnblind \\
+    onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx bm3d nlm nlm-skimage wavelet tv \\
+    -o benchmarks/results/cost-gray.json
+degrain bench cost --color --sides 256 512 --method degrain-color degrain-color-fast \\
+    degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx bm3d nlm nlm-skimage wavelet tv \\
+    -o benchmarks/results/cost-color.json
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\
     --out benchmarks/results/speed-100.json
@@ -50,6 +55,13 @@ python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-de
 σ 75 lies outside the range (0 to 55) that the nets were trained on.
 """
 
+PARETO = """Who is faster *and* better than a method? Seconds a megapixel are those of the largest
+pictures in the cost tables below, with two threads (BM3D has one), all methods in turns; PSNR in dB
+is the mean over the pictures that all of the methods have. Nothing in the last column: no measured
+method is both faster and better at any of the three levels."""
+JUDGED_BY = {"gray": "berkeley100", "color": "bsd68-color.jsonl"}
+LEVELS = ("gaussian:15", "gaussian:25", "gaussian:50")
+
 
 def main() -> None:
     """Write the page."""
@@ -57,8 +69,14 @@ def main() -> None:
     for path in sorted(RESULTS.glob("*.jsonl")):
         titles = dict.fromkeys(heading(comparison) for comparison in read_comparisons(path))
         parts += [f"### {', '.join(titles)}", report(path).strip()]
-    for path in sorted(RESULTS.glob("cost*.json")):
-        parts += ["## Cost of a method", cost_table(json.loads(path.read_text(encoding="utf-8")))]
+    parts += ["## Quality against time", PARETO]
+    for kind, results in JUDGED_BY.items():
+        cost = json.loads((RESULTS / f"cost-{kind}.json").read_text(encoding="utf-8"))
+        (comparison,) = read_comparisons(RESULTS / results)
+        parts += [f"### {heading(comparison)}", pareto(cost, comparison)]
+    for kind in JUDGED_BY:
+        cost = json.loads((RESULTS / f"cost-{kind}.json").read_text(encoding="utf-8"))
+        parts += [f"## Cost of a method, {kind}", cost_table(cost)]
     parts += ["## Multiply-accumulates a second, floats", throughput()]
     parts += ["## Speed and memory of the whole command", speed()]
     (FOLDER / "LEADERBOARD.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -68,6 +86,44 @@ def heading(comparison: Comparison) -> str:
     """BSD68, gray; or the hash of pictures that have no name."""
     kind = "gray" if comparison.gray else "color"
     return f"{comparison.title or 'Pictures ' + comparison.rows[0]['data']}, {kind}"
+
+
+def pareto(cost: dict[str, Any], comparison: Comparison) -> str:
+    """A method a line, the fastest first; who beats it in both."""
+    seconds = fastest(cost)
+    newest = {method: (method, version) for method, version in comparison.competitors}
+    judged = [newest[name] for name in seconds if name in newest]
+    levels = [on_shared(comparison, judged, spec) for spec in LEVELS]
+    heads = [spec.replace("gaussian:", "σ ") for spec in LEVELS]
+    lines = [f"| method | s a megapixel | {' | '.join(heads)} | faster and better |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for number, (method, _) in enumerate(judged):
+        quality = [f"{level[method]:.2f}" for level in levels]
+        better = []
+        for other, _ in judged[:number]:
+            at = [h for h, level in zip(heads, levels, strict=True) if level[other] > level[method]]
+            if at:
+                better.append(other if len(at) == len(heads) else f"{other} ({', '.join(at)})")
+        cells = [method, f"{seconds[method]:.3g}", *quality, "; ".join(better)]
+        lines.append(f"| {' | '.join(cells)} |")
+    count = min(len(comparison.finite(who, LEVELS[0])) for who in judged)
+    return "\n".join([*lines, "", f"{comparison.rules}; here {count} of them."])
+
+
+def fastest(cost: dict[str, Any]) -> dict[str, float]:
+    """Seconds a megapixel of each method on the largest pictures, the least first."""
+    side = max(row["side_px"] for row in cost["time"])
+    rows = [row for row in cost["time"] if row["side_px"] == side]
+    by_threads = sorted(rows, key=lambda row: row["threads"])
+    found = {row["method"]: row["seconds_per_megapixel"] for row in by_threads}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def on_shared(comparison: Comparison, judged: list[Competitor], spec: str) -> dict[str, float]:
+    """Mean PSNR by method, over the pictures that all of them have."""
+    found = {who[0]: comparison.finite(who, spec) for who in judged}
+    shared = set.intersection(*(set(values) for values in found.values()))
+    return {name: fmean(values[p] for p in shared) for name, values in found.items()}
 
 
 def models() -> str:
