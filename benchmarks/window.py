@@ -29,8 +29,9 @@ from degrain.bench.run import run_suite
 from degrain.bench.suites import make_suite
 
 LEVELS = tuple(f"gaussian:{sigma}" for sigma in (10, 15, 20, 25))
-GRID_255 = np.arange(1.0, 55.0, 2.0)
-"""The blind estimate's σ: uniform in 0..55, as the networks were trained, in steps of 2."""
+RANGE_255 = (0.0, 55.0)
+"""What the blind estimate knows of σ: the range that the networks were trained on."""
+GRID_STEP_255 = 2.0
 AT_ONCE = 4096
 
 
@@ -127,25 +128,28 @@ def save(window: Window, path: Path) -> None:
     np.savez(path, **{name: getattr(window, name) for name in Window.__slots__})
 
 
-def methods(path: Path, *, blind: bool) -> list[Method]:
-    """The told one and, if wanted, the blind one."""
+def methods(path: Path, *, blind: tuple[float, float] | None) -> list[Method]:
+    """The told one and, given the range of its σ (of 255), the blind one."""
     version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     with np.load(path) as content:
         window = Window(int(content["side"]), *(content[name] for name in Window.__slots__[1:]))
-    grid = GRID_255 / 255
     told = Method(
         f"window-{window.side}",
         version,
         blind=False,
         denoise=lambda noisy, sigma: denoise(noisy, np.array([sigma]), window),
     )
+    if blind is None:
+        return [told]
+    grid = np.arange(blind[0] + GRID_STEP_255 / 2, blind[1], GRID_STEP_255) / 255
+    known = "" if blind == RANGE_255 else f"-{blind[0]:g}-{blind[1]:g}"
     untold = Method(
-        f"window-{window.side}-blind",
+        f"window-{window.side}-blind{known}",
         version,
         blind=True,
         denoise=lambda noisy, _: denoise(noisy, grid, window),
     )
-    return [told, untold] if blind else [told]
+    return [told, untold]
 
 
 def main() -> None:
@@ -166,6 +170,7 @@ def main() -> None:
     measuring.add_argument("--noise", nargs="+", default=list(LEVELS))
     measuring.add_argument("--method", nargs="*", default=[], help="others, of degrain bench")
     measuring.add_argument("--blind", action="store_true", help="the blind estimate too")
+    measuring.add_argument("--range", type=float, nargs=2, default=RANGE_255, help="of its σ")
     measuring.add_argument("--threads", type=int)
     measuring.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
@@ -176,7 +181,8 @@ def main() -> None:
         save(window, options.output)
         return
     suite = make_suite(options.data, noise=options.noise, gray=True, limit=options.limit)
-    own = [m for path in options.windows for m in methods(path, blind=options.blind)]
+    blind = tuple(options.range) if options.blind else None
+    own = [m for path in options.windows for m in methods(path, blind=blind)]
     run_suite(suite, [*options.method, *own], options.output, threads=options.threads)
 
 

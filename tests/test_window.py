@@ -66,7 +66,9 @@ def test_a_learned_window_removes_noise_and_is_read_back(script, tmp_path):
     window = script["prepare"](mixture["weights"], mixture["factors"], SIDE)
     file = tmp_path / "window-3.npz"
     script["save"](window, file)
-    told, blind = script["methods"](file, blind=True)
+    told, blind = script["methods"](file, blind=(0.0, 55.0))
+    assert script["methods"](file, blind=(10.0, 25.0))[1].name == "window-3-blind-10-25"
+    assert [m.name for m in script["methods"](file, blind=None)] == ["window-3"]
     noisy = picture + 0.1 * rng.normal(size=picture.shape).astype(np.float32)
     before = np.mean((noisy - picture) ** 2)
     assert np.mean((told.denoise(noisy, 0.1) - picture) ** 2) < 0.5 * before
