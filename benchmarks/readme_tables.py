@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from degrain.bench.tables import read_comparisons
+from degrain.bench.tables import Comparison, Competitor, read_comparisons
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -113,7 +113,7 @@ def papers() -> str:
 
 
 def adversarial() -> str:
-    """The same for the network of Divakar & Babu, after both of its phases that denoise."""
+    """The same for the network of Divakar & Babu, blind and with a network for each σ."""
     (comparison,) = (
         found
         for found in read_comparisons(RESULTS / "divakar-babu")
@@ -124,7 +124,15 @@ def adversarial() -> str:
         (who,) = (c for c in comparison.competitors if c[0] == name)
         means = [fmean(comparison.psnr(who, spec).values()) for spec in comparison.specs]
         lines.append(row([label, *(f"{mean:.2f}" for mean in means)]))
+    (levels,) = read_comparisons(RESULTS / "window" / "levels.jsonl")
+    own = {spec: fmean(levels.psnr(who, spec).values()) for who, spec in one_level(levels)}
+    lines.insert(4, row(["a network for each σ", *(f"{own[spec]:.2f}" for spec in own)]))
     return "\n".join(lines)
+
+
+def one_level(levels: Comparison) -> list[tuple[Competitor, str]]:
+    """Each network of Divakar & Babu for a single σ, and this σ."""
+    return [(who, f"gaussian:{who[0].rpartition('-')[2]}") for who in levels.competitors]
 
 
 def published(method: str, pictures: str) -> dict[str, float]:

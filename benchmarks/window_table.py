@@ -1,55 +1,97 @@
-"""The table of 9×9 windows in docs/explanation/divakar-babu-2017.md, from measured rows.
+"""The tables of 9×9 windows in docs/explanation/divakar-babu-2017.md, from measured rows.
 
     python benchmarks/window_table.py
 
 Reads the rows of benchmarks/window.py in benchmarks/results/window/ and, for the same noisy
-pictures, those of BM3D and of the shipped network in benchmarks/results/divakar-babu/; writes the
-table beside the first, as report.md, for benchmarks/fill_page.py.
+pictures, those of BM3D and of the networks there and in benchmarks/results/divakar-babu/; writes
+the tables beside the first, as report.md, for benchmarks/fill_page.py.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from degrain.bench.divakar_babu_report import PUBLISHED
 from degrain.bench.paired import mean_of, paired, psnr_by_picture
 from degrain.bench.rows import Row, latest_rows
 
 RESULTS = Path(__file__).parent / "results"
+WINDOWS = RESULTS / "window" / "results.jsonl"
+LEVELS = RESULTS / "window" / "levels.jsonl"
+PAPER = RESULTS / "divakar-babu" / "results.jsonl"
 SPECS = tuple(f"gaussian:{sigma}" for sigma in (10, 15, 20, 25))
 BASE = "bm3d"
 METHODS = {
     "window-9": "best guess from a 9×9 window, told σ",
-    "single": "the paper's network, trained for this σ alone",
+    "level": "the paper's network, trained for this σ alone",
     "window-9-blind": "best guess from a 9×9 window, blind",
     "divakar-babu": "the paper's network, blind (shipped, phase 2)",
 }
-SINGLE = "onnx:single-{}.onnx"
+LEVEL = "divakar-babu-{}"
 
 
 def main() -> None:
-    """Write the block."""
-    own = latest_rows(RESULTS / "window" / "results.jsonl")
+    """Write both blocks."""
+    blocks = {"window": window_block(), "levels": levels_block()}
+    text = "\n".join(
+        f"<!-- block {name} -->\n{b}\n<!-- end {name} -->" for name, b in blocks.items()
+    )
+    (RESULTS / "window" / "report.md").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def window_block() -> str:
+    """What the window tells, beside the networks, on the pictures that windows were tried on."""
+    own = latest_rows(WINDOWS)
+    rows = [*own, *others(own)]
+    return table(
+        own[0],
+        [
+            line("BM3D (told σ), dB", cells(rows, BASE)),
+            *(line(f"{label}, dB", cells(rows, name)) for name, label in METHODS.items()),
+            *(line(f"{label} − BM3D, dB", margins(rows, name)) for name, label in METHODS.items()),
+        ],
+    )
+
+
+def levels_block() -> str:
+    """A network for each level, on all of the Berkeley pictures, and the paper's margins."""
+    own = latest_rows(LEVELS)
+    rows = others(own)
+    published = [
+        line(f"published after {phase} − BM3D (300 pictures)", [f"{v:+.2f}" for v in values])
+        for phase, values in PUBLISHED.items()
+    ]
+    return table(
+        own[0],
+        [
+            line("BM3D (told σ), dB", cells(rows, BASE)),
+            line(f"{METHODS['level']}, dB", cells(rows, "level")),
+            line("that − BM3D, dB (± standard error)", margins(rows, "level")),
+            line("shipped, blind, phase 2 − BM3D", margins(rows, "divakar-babu")),
+            *published,
+        ],
+    )
+
+
+def table(first: Row, lines: list[str]) -> str:
+    """The lines under the noise levels, and before them what was measured."""
+    heads = " | ".join(spec.replace("gaussian:", "σ ") for spec in SPECS)
+    rule = "|---" * (len(SPECS) + 1) + "|"
+    return "\n".join([f"{first['rules']}.", "", f"| | {heads} |", rule, *lines])
+
+
+def others(own: list[Row]) -> list[Row]:
+    """BM3D and the networks on the same noisy pictures."""
     pictures = {row["picture"] for row in own}
-    (data,) = {row["data"] for row in own}
-    rows = [row for row in own if row["method"] != BASE]
-    rows += [
+    return [
         row
-        for row in latest_rows(RESULTS / "divakar-babu" / "results.jsonl")
-        if row["method"] in (BASE, "divakar-babu")
-        and row["picture"] in pictures
-        and same_noise(row, own[0])
+        for path in (
+            RESULTS / "window" / "levels.jsonl",
+            RESULTS / "divakar-babu" / "results.jsonl",
+        )
+        for row in latest_rows(path)
+        if row["picture"] in pictures and same_noise(row, own[0])
     ]
-    lines = [
-        f"{protocol(own[0])}; {len(pictures)} pictures, data {data}.",
-        "",
-        f"| | {' | '.join(spec.replace('gaussian:', 'σ ') for spec in SPECS)} |",
-        "|---" * (len(SPECS) + 1) + "|",
-        line("BM3D (told σ), dB", [f"{mean(rows, BASE, spec):.2f}" for spec in SPECS]),
-        *(line(f"{label}, dB", cells(rows, name)) for name, label in METHODS.items()),
-        *(line(f"{label} − BM3D, dB", margins(rows, name)) for name, label in METHODS.items()),
-    ]
-    text = "\n".join(["<!-- block window -->", *lines, "<!-- end window -->", ""])
-    (RESULTS / "window" / "report.md").write_text(text, encoding="utf-8", newline="\n")
 
 
 def protocol(row: Row) -> str:
@@ -63,9 +105,9 @@ def same_noise(row: Row, other: Row) -> bool:
 
 
 def by_picture(rows: list[Row], name: str, spec: str) -> dict[str, float]:
-    """PSNR of a method; the networks of a single level are a file for each."""
-    file = SINGLE.format(spec.partition(":")[2]) if name == "single" else name
-    return psnr_by_picture(rows, file, spec)
+    """PSNR of a method; of the networks for one level, that of this one."""
+    method = LEVEL.format(spec.partition(":")[2]) if name == "level" else name
+    return psnr_by_picture(rows, method, spec)
 
 
 def mean(rows: list[Row], name: str, spec: str) -> float:

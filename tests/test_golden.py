@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from degrain.zoo.card import read_card
+from degrain.noise import Gaussian, parse_noise
+from degrain.zoo.card import ModelCard, read_card
 from degrain.zoo.store import SHIPPED
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -27,6 +28,12 @@ def test_every_shipped_model_has_a_golden_vector() -> None:
     assert sorted(path.stem for path in GOLDEN.glob("*.npz")) == NAMES
 
 
+def made_for_it(card: ModelCard) -> bool:
+    """Whether the model knows noise as strong as the picture's, σ 22 of 255, within a third."""
+    noise = parse_noise(card.noise)
+    return not isinstance(noise, Gaussian) or noise.sigma_255.high > 22 * 2 / 3
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_those_of_the_golden_vector(name: str, monkeypatch) -> None:
     monkeypatch.delenv("DEGRAIN_MODELS", raising=False)
@@ -38,12 +45,15 @@ def test_answers_are_those_of_the_golden_vector(name: str, monkeypatch) -> None:
         for end, answer in fresh.items():
             # Processors round differently in the last digits; a changed weight shows far above.
             np.testing.assert_allclose(answer, stored[end], atol=2e-5)
-            assert np.abs(answer - given).mean() > 0.03
+            assert np.abs(answer - given).mean() > (0.03 if made_for_it(card) else 0.003)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_golden_vector_is_less_noisy_than_its_picture(name: str) -> None:
-    channels = read_card(SHIPPED / name / "card.toml").channels
+    card = read_card(SHIPPED / name / "card.toml")
+    if not made_for_it(card):
+        pytest.skip("made for weaker noise, which it takes this for a picture of")
+    channels = card.channels
     flat = np.s_[36:44, 5:55]  # a ramp without edges
     given = load_maker().fixed_picture(channels)[flat]
     with np.load(GOLDEN / f"{name}.npz") as stored:
