@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+from degrain.bench.tables import ordered
 from degrain.zoo.card import read_card, write_card
 
 
@@ -40,7 +41,7 @@ def main() -> None:
             rules.add(row["rules"])
     if len(rules) != 1:
         sys.exit(f"{options.results} has rows of this model by {len(rules)} sets of rules, not 1")
-    measured = {spec: round(fmean(values), 2) for spec, values in psnr.items()}
+    measured = {spec: round(fmean(psnr[spec]), 2) for spec in ordered(psnr)}
     quality = {**card.quality, f"{options.set}: {rules.pop()}": measured}
     changes = {
         "training_data": options.training_data,

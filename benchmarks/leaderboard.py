@@ -47,7 +47,7 @@ degrain bench cost --sides 256 512 --method degrain-gray degrain-gray-fast jain-
 degrain bench cost --color --sides 256 512 --method degrain-color degrain-color-fast \\
     degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx bm3d nlm nlm-skimage wavelet tv \\
     -o benchmarks/results/cost-color.json
-python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json
+python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json   # and -avx2
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\
     --out benchmarks/results/speed-100.json
 ```
@@ -148,7 +148,8 @@ def throughput() -> str:
     for name, rate in result["giga_macs_per_second"].items():
         lines.append(f"| {name} | {rate:.0f} | {100 * shares[name]:.0f} % |")
     title = f"{result['side']}×{result['side']} pixels, {result['threads']} threads, "
-    return "\n".join([title + f"medians of {result['runs']} turns.", "", *lines])
+    title += f"medians of {result['runs']} turns, on {result['machine']}."
+    return "\n".join([title, "", *lines])
 
 
 def speed() -> str:
@@ -158,7 +159,8 @@ def speed() -> str:
     ratios = []
     for path in sorted(RESULTS.glob("speed-*.json")):
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        picture = f"{result['megapixels']:g} megapixels, color JPEG, {result['threads']} threads"
+        size = f"{result['megapixels']:g} megapixels"
+        picture = f"{size}, color JPEG, {result['threads']} threads, {result['machine']}"
         for name, row in result["methods"].items():
             lines.append(
                 f"| {picture} | {name} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
@@ -166,7 +168,7 @@ def speed() -> str:
             )
         for name, ratio in result.get("over_opencv", {}).items():
             ratios.append(
-                f"At {result['megapixels']:g} megapixels `{name}` takes {ratio:.2f} of the time of "
+                f"On {result['machine']} at {size} `{name}` takes {ratio:.2f} of the time of "
                 "OpenCV's `fastNlMeansDenoisingColored` with default windows, turn by turn in one "
                 "run. The machine was shared: only the ratio means something."
             )

@@ -168,6 +168,15 @@ def speed() -> str:
     lines += [timing(text, small["methods"][name]) for name, text in shown.items()]
     huge = f"`degrain denoise`, {large['megapixels']:g} megapixels ({decoded}), one run"
     lines.append(timing(huge, large["methods"]["degrain"]))
+    older = read_json("speed-12-avx2.json")
+    share = older["over_opencv"]
+    lines += [
+        "",
+        f"On {small['machine']}. On {older['machine']}, without products of bytes, "
+        f"`degrain denoise` takes {share['degrain, floats']:.2f} and {share['degrain']:.2f} of "
+        "OpenCV's time (the same work twice: so much do runs differ), with `--model fast` "
+        f"{share['degrain, fast']:.2f}.",
+    ]
     return "\n".join(lines)
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from degrain.bench.provenance import machine
 
 OPENCV = (
     "import sys, cv2\n"
@@ -149,7 +150,7 @@ def summary(
         "decoded_mb": round(decoded_mb, 1),
         "threads": options.threads,
         "runs": options.runs,
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(),
         "methods": {
             name: {key: middle(name, key) for key in ("seconds", "cpu_seconds", "peak_mb")}
             for name in rows

@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from degrain.bench.provenance import machine
+
 PAUSE_S = 0.2
 """ONNX Runtime's threads go on spinning for a while when a run is over, in the way of the next."""
 LEAST_S = 0.3
@@ -57,6 +59,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rates = {name: macs / median(seconds[name]) / 1e9 for name, (macs, _) in work.items()}
     best = max(rates[name] for name in products)
     return {
+        "machine": machine(),
         "threads": options.threads,
         "side": options.side,
         "runs": options.runs,
