@@ -90,7 +90,7 @@ def heading(comparison: Comparison) -> str:
 
 def pareto(cost: dict[str, Any], comparison: Comparison) -> str:
     """A method a line, the fastest first; who beats it in both."""
-    seconds = fastest(cost)
+    seconds = seconds_of(cost)
     newest = {method: (method, version) for method, version in comparison.competitors}
     judged = [newest[name] for name in seconds if name in newest]
     levels = [on_shared(comparison, judged, spec) for spec in LEVELS]
@@ -110,8 +110,8 @@ def pareto(cost: dict[str, Any], comparison: Comparison) -> str:
     return "\n".join([*lines, "", f"{comparison.rules}; here {count} of them."])
 
 
-def fastest(cost: dict[str, Any]) -> dict[str, float]:
-    """Seconds a megapixel of each method on the largest pictures, the least first."""
+def seconds_of(cost: dict[str, Any]) -> dict[str, float]:
+    """Seconds a megapixel on the largest pictures with the most threads, the least first."""
     side = max(row["side_px"] for row in cost["time"])
     rows = [row for row in cost["time"] if row["side_px"] == side]
     by_threads = sorted(rows, key=lambda row: row["threads"])

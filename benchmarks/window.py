@@ -1,8 +1,8 @@
 """How well can a pixel be known from the window around it? The limit of a small receptive field.
 
-    python benchmarks/window.py learn --data BSDS500/train --side 9 -o window-9.npz
-    python benchmarks/window.py measure window-*.npz --data DIR/val --limit 10 \\
-        --method bm3d divakar-babu onnx:single.onnx -o benchmarks/results/window.jsonl
+    python benchmarks/window.py learn --data BSDS500/train BSDS500/test -o window-9.npz
+    python benchmarks/window.py measure window-9.npz --blind --data BSDS500/val --limit 10 \\
+        -o benchmarks/results/window/results.jsonl
 
 `learn` fits a Gaussian mixture to clean side×side patches. `measure` takes the mixture for the
 truth and computes, at every pixel, the mean of what it may have been given the noisy window around
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.bench.baselines import epll
+from degrain.bench.learning import gray_pictures, random_squares
 from degrain.bench.methods import Floats, Method
 from degrain.bench.run import run_suite
 from degrain.bench.suites import make_suite
@@ -57,18 +58,11 @@ class Window:
 def learn(folders: list[Path], side: int, components: int, count: int, rounds: int) -> Window:
     """A mixture from `count` patches of gray pictures, spread evenly over all of them."""
     rng = np.random.default_rng(0)
-    suites = [make_suite(folder, gray=True) for folder in folders]
-    pictures = [suite.clean(name) for suite in suites for name in suite.names]
+    pictures = [picture for folder in folders for picture in gray_pictures(folder, side)]
     each = -(-count // len(pictures))
-    patches = np.concatenate([_random_patches(picture, side, each, rng) for picture in pictures])
-    mixture = epll.learn(patches, components, rounds)
+    patches = np.concatenate([random_squares(picture, side, each, rng) for picture in pictures])
+    mixture = epll.learn(patches.reshape(len(patches), -1), components, rounds)
     return prepare(mixture["weights"], mixture["factors"], side)
-
-
-def _random_patches(picture: Floats, side: int, count: int, rng: np.random.Generator) -> Floats:
-    y, x = (rng.integers(0, length - side + 1, count) for length in picture.shape)
-    windows = np.lib.stride_tricks.sliding_window_view(picture, (side, side))
-    return windows[y, x].reshape(count, -1)
 
 
 def prepare(weights: Floats, factors: Floats, side: int) -> Window:
@@ -164,14 +158,12 @@ def main() -> None:
     learning.add_argument("--rounds", type=int, default=15)
     learning.add_argument("-o", "--output", type=Path, required=True)
     measuring = verbs.add_parser("measure")
-    measuring.add_argument("windows", type=Path, nargs="*")
+    measuring.add_argument("windows", type=Path, nargs="+")
     measuring.add_argument("--data", type=Path, required=True, help="clean pictures")
     measuring.add_argument("--limit", type=int, help="take the first so many")
     measuring.add_argument("--noise", nargs="+", default=list(LEVELS))
-    measuring.add_argument("--method", nargs="*", default=[], help="others, of degrain bench")
     measuring.add_argument("--blind", action="store_true", help="the blind estimate too")
     measuring.add_argument("--range", type=float, nargs=2, default=RANGE_255, help="of its σ")
-    measuring.add_argument("--threads", type=int)
     measuring.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     if options.verb == "learn":
@@ -183,7 +175,7 @@ def main() -> None:
     suite = make_suite(options.data, noise=options.noise, gray=True, limit=options.limit)
     blind = tuple(options.range) if options.blind else None
     own = [m for path in options.windows for m in methods(path, blind=blind)]
-    run_suite(suite, [*options.method, *own], options.output, threads=options.threads)
+    run_suite(suite, own, options.output)
 
 
 if __name__ == "__main__":

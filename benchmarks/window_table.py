@@ -85,10 +85,7 @@ def others(own: list[Row]) -> list[Row]:
     pictures = {row["picture"] for row in own}
     return [
         row
-        for path in (
-            RESULTS / "window" / "levels.jsonl",
-            RESULTS / "divakar-babu" / "results.jsonl",
-        )
+        for path in (LEVELS, PAPER)
         for row in latest_rows(path)
         if row["picture"] in pictures and same_noise(row, own[0])
     ]

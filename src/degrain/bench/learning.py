@@ -35,9 +35,9 @@ def learn_epll(data: Path, *, effort: float = 1.0, seed: int = 0) -> Learned:
     rng = np.random.default_rng(seed)
     components = max(2, round(200 * effort))
     count = max(64, round(2000 * effort))
-    pictures = list(_pictures(data, epll.SIDE))
+    pictures = list(gray_pictures(data, epll.SIDE))
     patches = np.concatenate(
-        [_cut(picture, epll.SIDE, count, rng).reshape(count, -1) for picture in pictures]
+        [random_squares(picture, epll.SIDE, count, rng).reshape(count, -1) for picture in pictures]
     )
     if len(patches) < 64 * components:
         msg = f"{len(pictures)} pictures are too few for {components} components; give more."
@@ -63,8 +63,8 @@ def learn_foe(data: Path, *, effort: float = 1.0, seed: int = 0) -> Learned:
         PictureError: one cannot be read.
     """
     rng = np.random.default_rng(seed)
-    pictures = list(_pictures(data, CROP))
-    crops = np.concatenate([_cut(picture, 24, 20, rng) for picture in pictures])
+    pictures = list(gray_pictures(data, CROP))
+    crops = np.concatenate([random_squares(picture, 24, 20, rng) for picture in pictures])
     model = foe.learn(crops, max(20, round(5000 * effort)), seed)
     weights = foe.fit_weights(_crops(pictures, _judged(effort), rng), model, SIGMAS_255, seed)
     return {**model, "sigmas_255": np.array(SIGMAS_255, np.float32), "weights": weights}
@@ -93,7 +93,7 @@ def learn(name: str, data: Path, output: Path, *, effort: float, seed: int = 0) 
         raise UsageError(msg) from error
 
 
-def _pictures(data: Path, least: int) -> Iterator[Floats]:
+def gray_pictures(data: Path, least: int) -> Iterator[Floats]:
     """Gray pictures with both sides of at least `least`; bad files are named and left out."""
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
@@ -108,7 +108,7 @@ def _pictures(data: Path, least: int) -> Iterator[Floats]:
             yield picture
 
 
-def _cut(picture: Floats, side: int, count: int, rng: np.random.Generator) -> Floats:
+def random_squares(picture: Floats, side: int, count: int, rng: np.random.Generator) -> Floats:
     """`count` squares from random places: count×side×side."""
     y, x = (rng.integers(0, n - side + 1, count) for n in picture.shape)
     windows = np.lib.stride_tricks.sliding_window_view(picture, (side, side))
@@ -127,4 +127,4 @@ def _crops(pictures: list[Floats], count: int, rng: np.random.Generator) -> Floa
         msg = f"No training picture has {CROP}×{CROP} pixels; give larger ones."
         raise UsageError(msg)
     chosen = large[:: max(1, len(large) // count)][:count]
-    return np.concatenate([_cut(picture, CROP, 1, rng) for picture in chosen])
+    return np.concatenate([random_squares(picture, CROP, 1, rng) for picture in chosen])

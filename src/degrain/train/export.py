@@ -7,6 +7,7 @@ training starts from the file alone.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -15,7 +16,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -268,17 +269,21 @@ def _command(config: dict[str, Any]) -> str:
     data = f"--pairs {' '.join(config['pairs'])}" if config["pairs"] else "--data DIR"
     start = f" --start {config['start']}" if config.get("start") else ""
     ids = f" --ids {config['ids']['name']}" if config.get("ids") else ""
-    changed = "".join(f" --{option} {recipe[option]}" for option in _changed(name, recipe))
+    usual = dataclasses.asdict(RECIPES[name]()) if name in RECIPES else {}
+    options = ("noise", "loss", "lr", "batch", "crop", "seed") if usual else ("noise",)
+    changed = changed_options(recipe, usual, options)
     return f"degrain train {name} {data}{ids}{changed} -o RUN {budget}{start}"
 
 
-def _changed(name: str, recipe: dict[str, Any]) -> list[str]:
-    """The options that the run had instead of its recipe's."""
-    if name not in RECIPES:
-        return ["noise"]
-    usual = RECIPES[name]()
-    options = ("noise", "loss", "lr", "batch", "crop", "seed")
-    return [option for option in options if recipe[option] != getattr(usual, option)]
+def changed_options(
+    recipe: Mapping[str, Any], usual: Mapping[str, Any], options: Sequence[str]
+) -> str:
+    """Those of `options` that a run had instead of its recipe's, as words of the command."""
+    return "".join(
+        f" --{option.replace('_', '-')} {recipe[option]}"
+        for option in options
+        if recipe[option] != usual.get(option)
+    )
 
 
 def _quality(run: Path) -> dict[str, dict[str, float]]:

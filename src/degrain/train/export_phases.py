@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from degrain.train.export import describe, write_onnx
+from degrain.train.export import changed_options, describe, write_onnx
 from degrain.train.journal import read_rows
 from degrain.train.three_phase import VALIDATION_SIDE, read_phase, read_run
 from degrain.train.three_phase_recipes import THREE_PHASE
 from degrain.zoo.card import ModelCard, write_card
+
+OPTIONS = ("noise", "lp_weight", "lp_power", "discriminator", "lr", "batch", "crop", "seed")
+"""Of `degrain train`, fields of the recipe too."""
 
 
 def export_phases(run: Path, output: Path, *, name: str | None = None) -> ModelCard:
@@ -51,18 +54,12 @@ def export_phases(run: Path, output: Path, *, name: str | None = None) -> ModelC
 def _command(config: dict[str, Any]) -> str:
     recipe = config["recipe"]
     budget = f"--steps {recipe['steps']}" if recipe["steps"] else f"--minutes {recipe['minutes']:g}"
-    changed = [f"--{name.replace('_', '-')} {recipe[name]}" for name in _changed(config)]
-    start = [f"--start {config['start']}"] if config.get("start") else []
-    phases = f"--phases {','.join(config['phases'])}"
-    words = ["degrain train", config["name"], "--data DIR", *changed, "-o RUN", phases, budget]
-    return " ".join([*words, *start])
-
-
-def _changed(config: dict[str, Any]) -> list[str]:
-    """The options that the run had instead of its recipe's."""
-    usual = dataclasses.asdict(THREE_PHASE[config["name"]]())
-    options = ("noise", "lp_weight", "lp_power", "discriminator", "lr", "batch", "crop", "seed")
-    return [option for option in options if config["recipe"][option] != usual[option]]
+    name, known = config["name"], config["name"] in THREE_PHASE
+    usual = dataclasses.asdict(THREE_PHASE[name]()) if known else {}
+    changed = changed_options(recipe, usual, OPTIONS if known else ("noise",))
+    start = f" --start {config['start']}" if config.get("start") else ""
+    phases = ",".join(config["phases"])
+    return f"degrain train {name} --data DIR{changed} -o RUN --phases {phases} {budget}{start}"
 
 
 def _quality(run: Path) -> dict[str, dict[str, float]]:
