@@ -1,4 +1,4 @@
-"""Starting a network from another's weights: the same, fewer channels, fewer maps."""
+"""Starting a network from another's weights: fewer channels, fewer maps, smaller kernels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from degrain.errors import ModelError
+from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
 from degrain.nets.unet import UNet
 from degrain.train.start import grow_into, load_weights
 from small_unet import SMALL, export_small
@@ -81,6 +82,18 @@ def test_other_kernels_are_refused() -> None:
     stored = net.state_dict() | {"head.weight": torch.zeros(8, 5, 5, 5)}
     with pytest.raises(ModelError, match=r"shape \(8, 5, 5, 5\)"):
         grow_into(net, stored, "other")
+
+
+def test_smaller_kernels_go_into_the_middle_of_larger_ones() -> None:
+    """Divakar & Babu's network with wider filters and damping by 3×3 computes the same at first."""
+    small = {"kernels": (1, 3), "widths": (3, 4), "hidden": (5, 5)}
+    net = MultiScaleDampedNet(**small)
+    larger = MultiScaleDampedNet(**(small | {"kernels": (3, 5), "damping_kernel": 3}))
+    grow_into(larger, net.state_dict(), "smaller")
+    x = torch.rand(1, 1, 16, 12)
+    torch.testing.assert_close(larger(x), net(x), atol=1e-6, rtol=0)
+    with pytest.raises(ModelError, match=r"shape \(3, 1, 3, 3\), not \(3, 1, 1, 1\)"):
+        grow_into(net, larger.state_dict(), "larger")
 
 
 def test_another_architecture_is_refused() -> None:

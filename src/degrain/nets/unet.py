@@ -17,7 +17,7 @@ What it is made of, and why:
   lighter: f(x + c) = f(x) + c.
 - Residual learning: the net predicts the noise (Zhang et al., DnCNN, TIP 2017).
 - Coarser scales with additive skips where `widths` has more than one entry (Ronneberger et al.
-  2015). degrain-gray has one scale, degrain-color three: see benchmarks/LOG.md.
+  2015). The shipped nets have three: see benchmarks/LOG.md.
 
 ```
 noisy ─▶ analyze ─▶ head 3×3 ─▶ blocks ─┬───────────────────▶ + ─▶ blocks ─▶ tail 3×3 ─▶ noise

@@ -7,11 +7,12 @@ weights, but nothing old listens to it yet.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from degrain.errors import ModelError
 from degrain.train import checkpoint
@@ -20,7 +21,8 @@ from degrain.train import checkpoint
 def load_weights(net: nn.Module, model: str) -> None:
     """Start `net` from a model of the same architecture, by name, ONNX file or run folder.
 
-    The model may have fewer maps a layer than `net`, and fewer residual blocks. A grey model may
+    The model may have fewer maps a layer than `net`, fewer residual blocks, and kernels that are
+    smaller by an even number of pixels, which go into the middle of larger ones. A grey model may
     start a color net: its first kernels are spread over the three channels, its last ones
     repeated; and a color model a grey net, by the reverse.
 
@@ -84,11 +86,22 @@ def _set_in(stored: Tensor, fresh: Tensor, outputs: int, name: str) -> Tensor:
     """
     if stored.shape == fresh.shape:
         return stored
-    kernels = stored.ndim == fresh.ndim == 4 and stored.shape[2:] == fresh.shape[2:]
-    if not kernels or any(map(operator.gt, stored.shape[:2], fresh.shape[:2])):
+    if not _fits_into(stored.shape, fresh.shape):
         msg = f"The weights {name} have shape {tuple(stored.shape)}, not {tuple(fresh.shape)}."
         raise ModelError(msg)
     grown = fresh.clone()
     grown.narrow(outputs, 0, stored.shape[outputs]).zero_()
-    grown[: stored.shape[0], : stored.shape[1]] = stored
+    down, across = (
+        (new - old) // 2 for new, old in zip(fresh.shape[2:], stored.shape[2:], strict=True)
+    )
+    centered = functional.pad(stored, (across, across, down, down))
+    grown[: stored.shape[0], : stored.shape[1]] = centered
     return grown
+
+
+def _fits_into(stored: torch.Size, fresh: torch.Size) -> bool:
+    """Whether both are kernels, the first nowhere larger, and their middles the same pixel."""
+    if not len(stored) == len(fresh) == 4:
+        return False
+    grows = [new - old for new, old in zip(fresh, stored, strict=True)]
+    return min(grows) >= 0 and grows[2] % 2 == grows[3] % 2 == 0
