@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers are as many as cores: more threads in each only wait for one another. Set before
+    # numpy and torch are loaded, which look at it once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -106,6 +112,14 @@ def save_model(folder: Path, channels: int, stride: int, seed: int = 0) -> Model
     )
     write_card(card, folder / "card.toml")
     return card
+
+
+@pytest.fixture(scope="session")
+def small_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Any, Path]]:
+    """A small gray and a small color U-Net with their ONNX files; an export takes 20 seconds."""
+    from small_unet import export_small
+
+    return export_small(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture

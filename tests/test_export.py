@@ -12,13 +12,12 @@ from degrain.engines.onnx import OnnxEngine
 from degrain.nets.unet import UNet
 from degrain.train.export import count_macs, describe, read_weights
 from degrain.zoo.card import ModelCard, write_card
-from small_unet import export_small
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[UNet, Path, ModelCard]]:
+def exported(small_exports) -> dict[int, tuple[UNet, Path, ModelCard]]:
     result = {}
-    for channels, (net, path) in export_small(tmp_path_factory.mktemp("exported")).items():
+    for channels, (net, path) in small_exports.items():
         card = describe(net, path, channels)
         write_card(card, path.with_suffix(".toml"))
         result[channels] = (net, path, card)

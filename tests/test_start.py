@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,18 +9,13 @@ from degrain.errors import ModelError
 from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
 from degrain.nets.unet import UNet
 from degrain.train.start import grow_into, load_weights
-from small_unet import SMALL, export_small
+from small_unet import SMALL, small
 
 LARGER = {"widths": (12, 16), "encoder": (2,), "decoder": (1,), "middle": 2}
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[UNet, Path]]:
-    return export_small(tmp_path_factory.mktemp("exported"))
-
-
-def test_weights_load_back_from_the_onnx_file_alone(exported) -> None:
-    net, path = exported[3]
+def test_weights_load_back_from_the_onnx_file_alone(small_exports) -> None:
+    net, path = small_exports[3]
     other = UNet(channels=3, **SMALL)
     load_weights(other, str(path))
     x = torch.rand(1, 3, 16, 16)
@@ -30,30 +23,30 @@ def test_weights_load_back_from_the_onnx_file_alone(exported) -> None:
         assert torch.equal(other(x), net(x))
 
 
-def test_gray_weights_start_a_color_net(exported) -> None:
+def test_gray_weights_start_a_color_net() -> None:
     """On a picture whose three channels are alike, both nets do the same."""
-    net, path = exported[1]
+    net = small(1)
     color = UNet(channels=3, **SMALL)
-    load_weights(color, str(path))
+    grow_into(color, net.state_dict(), "small")
     x = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(color(x.expand(1, 3, 16, 16))[:, 1:2], net(x))
 
 
-def test_color_weights_start_a_gray_net(exported) -> None:
-    net, path = exported[3]
+def test_color_weights_start_a_gray_net() -> None:
+    net = small(3)
     gray = UNet(channels=1, **SMALL)
-    load_weights(gray, str(path))
+    grow_into(gray, net.state_dict(), "small")
     x = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
         same = net(x.expand(1, 3, 16, 16)).mean(1, keepdim=True)
         torch.testing.assert_close(gray(x), same)
 
 
-def test_a_larger_net_computes_the_same_at_first_and_then_learns_with_all_of_it(exported) -> None:
-    net, path = exported[1]
+def test_a_larger_net_computes_the_same_at_first_and_then_learns_with_all_of_it() -> None:
+    net = small(1)
     larger = UNet(channels=1, **LARGER)
-    load_weights(larger, str(path))
+    grow_into(larger, net.state_dict(), "small")
     x = torch.rand(1, 1, 24, 16)
     torch.testing.assert_close(larger(x), net(x), atol=1e-6, rtol=0)
     larger(x).square().mean().backward()
@@ -62,19 +55,18 @@ def test_a_larger_net_computes_the_same_at_first_and_then_learns_with_all_of_it(
     assert unmoved == ["encoder.0.1.conv0.weight", "middle.1.conv0.weight"]
 
 
-def test_a_color_net_starts_a_larger_gray_one(exported) -> None:
-    net, path = exported[3]
+def test_a_color_net_starts_a_larger_gray_one() -> None:
+    net = small(3)
     gray = UNet(channels=1, **LARGER)
-    load_weights(gray, str(path))
+    grow_into(gray, net.state_dict(), "small")
     x = torch.rand(1, 1, 16, 16)
     same = net(x.expand(1, 3, 16, 16)).mean(1, keepdim=True)
     torch.testing.assert_close(gray(x), same, atol=1e-6, rtol=0)
 
 
-def test_a_smaller_net_is_refused(exported) -> None:
-    _, path = exported[1]
+def test_a_smaller_net_is_refused() -> None:
     with pytest.raises(ModelError, match="shape"):
-        load_weights(UNet(channels=1, **{**SMALL, "widths": (4, 12)}), str(path))
+        grow_into(UNet(channels=1, **{**SMALL, "widths": (4, 12)}), small(1).state_dict(), "small")
 
 
 def test_other_kernels_are_refused() -> None:

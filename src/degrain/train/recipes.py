@@ -91,8 +91,13 @@ def degrain_gray() -> Recipe:
 
 
 def degrain_color() -> Recipe:
-    """The shipped color net: blind Gaussian noise; twice as deep as the one for photographs."""
+    """The shipped color net: blind Gaussian noise."""
     return _unet(3, widths=(48, 96, 128), blocks=2)
+
+
+def degrain_color_shallow() -> Recipe:
+    """What `degrain-color` grew from: light enough for photographs of 12 megapixels."""
+    return _unet(3, widths=(48, 96, 128))
 
 
 def degrain_gray_fast() -> Recipe:
@@ -106,11 +111,8 @@ def degrain_color_fast() -> Recipe:
 
 
 def degrain_photo() -> Recipe:
-    """The color net for photographs: camera noise, white noise and clean pictures mixed.
-
-    Light enough for 12 megapixels, which `auto` gives it.
-    """
-    return _of_photographs(_unet(3, widths=(48, 96, 128)))
+    """The color net for photographs: camera noise, white noise and clean pictures mixed."""
+    return _of_photographs(degrain_color_shallow())
 
 
 def degrain_photo_fast() -> Recipe:
@@ -255,6 +257,7 @@ def _other_damage(noise: str, validation_noise: str) -> Recipe:
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "degrain-gray": degrain_gray,
     "degrain-color": degrain_color,
+    "degrain-color-shallow": degrain_color_shallow,
     "degrain-gray-fast": degrain_gray_fast,
     "degrain-color-fast": degrain_color_fast,
     "degrain-photo": degrain_photo,
