@@ -78,9 +78,9 @@ def test_other_kernels_are_refused() -> None:
 
 def test_smaller_kernels_go_into_the_middle_of_larger_ones() -> None:
     """Divakar & Babu's network with wider filters and damping by 3×3 computes the same at first."""
-    small = {"kernels": (1, 3), "widths": (3, 4), "hidden": (5, 5)}
-    net = MultiScaleDampedNet(**small)
-    larger = MultiScaleDampedNet(**(small | {"kernels": (3, 5), "damping_kernel": 3}))
+    shape = {"kernels": (1, 3), "widths": (3, 4), "hidden": (5, 5)}
+    net = MultiScaleDampedNet(**shape)
+    larger = MultiScaleDampedNet(**(shape | {"kernels": (3, 5), "damping_kernel": 3}))
     grow_into(larger, net.state_dict(), "smaller")
     x = torch.rand(1, 1, 16, 12)
     torch.testing.assert_close(larger(x), net(x), atol=1e-6, rtol=0)
