@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,35 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(m_mmap_max, 0)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def compile_for(net: nn.Module, device: torch.device) -> None:
+    """Fuse a net's small steps on a GPU, in place; a CPU gains too little to wait a minute for it.
+
+    Where the compiler does not work, PyTorch says so and the net runs as it is.
+    """
+    if device.type == "cuda" and importlib.util.find_spec("triton"):
+        torch._dynamo.config.suppress_errors = True
+        net.compile(dynamic=False)
+
+
+@contextlib.contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Full float32 on a GPU, and no search for the fastest kernel, for the making of noise.
+
+    What `prepare` allows the network would show in the noise; and sizes that change with every
+    step would be searched for with every step.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark
+    products.allow_tf32 = convolutions.allow_tf32 = convolutions.benchmark = False
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark = before
 
 
 def autocast(device: torch.device, *, fast: bool) -> contextlib.AbstractContextManager[object]:

@@ -24,10 +24,11 @@ from degrain.nets import NETS
 from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import Camera, Noise, parse_noise
 from degrain.train import checkpoint
+from degrain.train.averaging import follow
 from degrain.train.camera import photograph
 from degrain.train.data import CropSource
 from degrain.train.degrade import degrade
-from degrain.train.devices import Processes, autocast
+from degrain.train.devices import Processes, autocast, compile_for, exact
 from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
 from degrain.train.soap import Soap
@@ -170,6 +171,7 @@ def fit(
     """
     noise = parse_noise(recipe.noise)
     loss_of = LOSSES[recipe.loss]
+    compile_for(state.net, crops.starts.device)
     model = processes.wrap(state.net)
     border = int(getattr(state.net, "border_px", 0))
     given = {"surrounded": True} if border else {}
@@ -249,12 +251,13 @@ def draw_batch(
     count = max(1, recipe.batch // processes.count)
     drawn, inside = crops.draw_surrounded(count, generator, border)
     clean = drawn[-1]
-    if len(drawn) == 2:
-        noisy = drawn[0]
-    elif takes_photographs(recipe, noise):
-        noisy, clean = photograph(clean, recipe.enlarge, generator)
-    else:
-        noisy = degrade(clean, noise, generator)
+    with exact(clean.device):
+        if len(drawn) == 2:
+            noisy = drawn[0]
+        elif takes_photographs(recipe, noise):
+            noisy, clean = photograph(clean, recipe.enlarge, generator)
+        else:
+            noisy = degrade(clean, noise, generator)
     if border:
         noisy = noisy.masked_fill(~inside, OUTSIDE)
         clean = clean[..., border:-border, border:-border]
@@ -266,14 +269,10 @@ def takes_photographs(recipe: Recipe, noise: Noise) -> bool:
     return isinstance(noise, Camera) and recipe.enlarge > 1
 
 
-@torch.no_grad()
 def update_average(state: State, decay: float) -> None:
     """Move the averaged weights towards the current ones; faster while this net is young."""
     steps = state.step - state.first_step
-    keep = min(decay, (1 + steps) / (10 + steps))
-    pairs = zip(state.average.parameters(), state.net.parameters(), strict=True)
-    for average, current in pairs:
-        average.lerp_(current, 1 - keep)
+    follow(state.average, state.net, min(decay, (1 + steps) / (10 + steps)))
 
 
 def check_loss(loss: float, step: int) -> None:

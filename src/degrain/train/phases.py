@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
+from degrain.train.averaging import follow
 from degrain.train.discriminator import Discriminator, adversarial_loss, discrimination_loss
 from degrain.train.regularizer import lp_penalty
 from degrain.train.soap import Soap
@@ -104,7 +105,7 @@ def autoencode(players: Players, recipe: ThreePhaseRecipe, batch: Batch) -> Repo
     features = drop(players.net.extract(batch.clean), recipe.dropout, batch.generator)
     loss = rms_loss(players.net.rebuild(features), batch.clean)
     _descend(loss, players.optimizers)
-    _follow(players, warmed(recipe.ema, batch.step))
+    follow(players.average, players.net, warmed(recipe.ema, batch.step))
     return {"loss": float(loss.detach())}
 
 
@@ -115,7 +116,7 @@ def remove_noise(players: Players, recipe: ThreePhaseRecipe, batch: Batch) -> Re
     if recipe.lp_weight > 0:
         loss = error + recipe.lp_weight * lp_penalty(regularized(players.net), recipe.lp_power)
     _descend(loss, players.optimizers)
-    _follow(players, warmed(recipe.ema, batch.step))
+    follow(players.average, players.net, warmed(recipe.ema, batch.step))
     return {"loss": float(error.detach()), "total": float(loss.detach())}
 
 
@@ -149,7 +150,7 @@ def play(players: Players, recipe: ThreePhaseRecipe, batch: Batch) -> Report:
     adversarial = adversarial_loss(logits)
     loss = fidelity + recipe.adversarial_scale * batch.weight * adversarial
     _descend(loss, players.optimizers[:1])
-    _follow(players, recipe.ema_adversarial)
+    follow(players.average, players.net, recipe.ema_adversarial)
     return {
         **report,
         "loss": float(fidelity.detach()),
@@ -245,11 +246,3 @@ def _descend(loss: Tensor, optimizers: list[Optimizer]) -> None:
     loss.backward()
     for optimizer in optimizers:
         optimizer.step()
-
-
-@torch.no_grad()
-def _follow(players: Players, decay: float) -> None:
-    """Move the average towards the net."""
-    pairs = zip(players.average.parameters(), players.net.parameters(), strict=True)
-    for average, current in pairs:
-        average.lerp_(current, 1 - decay)

@@ -87,7 +87,7 @@ LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)
 
 def degrain_gray() -> Recipe:
     """The shipped grey net: blind Gaussian noise, about an hour on two cores."""
-    return _unet(1, widths=(64, 96, 128), middle=2)
+    return _unet(1, widths=(48, 96, 128), blocks=2)
 
 
 def degrain_color() -> Recipe:

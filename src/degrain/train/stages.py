@@ -21,6 +21,7 @@ from degrain.noise import Noise, parse_noise
 from degrain.train import checkpoint, phases
 from degrain.train.data import CropSource
 from degrain.train.degrade import degrade
+from degrain.train.devices import exact
 from degrain.train.journal import Journal
 from degrain.train.phases import STAGES, Batch, Players
 from degrain.train.regularizer import survivors
@@ -197,7 +198,8 @@ def _draw(training: Training, noise: Noise) -> Batch:
     place = (recipe.seed, STAGES.index(progress.stage), progress.step)
     generator.manual_seed(hash(place) & 0x7FFFFFFF)
     (clean,) = training.crops.draw(recipe.batch, generator)
-    noisy: Tensor = clean if progress.stage == "1" else degrade(clean, noise, generator)
+    with exact(device):
+        noisy: Tensor = clean if progress.stage == "1" else degrade(clean, noise, generator)
     weight = phases.adversarial_weight(progress.step, _total(training), recipe.s)
     return Batch(clean.contiguous(), noisy.contiguous(), generator, weight, progress.step)
 

@@ -20,7 +20,7 @@ from degrain.nets import NETS
 from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
 from degrain.train import checkpoint, phases, recipes
 from degrain.train.data import CropSource, Pack, load, split
-from degrain.train.devices import choose_device, cpu_has_bfloat16, prepare
+from degrain.train.devices import choose_device, compile_for, cpu_has_bfloat16, prepare
 from degrain.train.discriminator import Discriminator, scratch_backbone
 from degrain.train.journal import Journal
 from degrain.train.phases import STAGES
@@ -80,6 +80,7 @@ def train_three_phase(
     elif start is not None:
         load_weights(training.players.net, start)
         training.players.average.load_state_dict(training.players.net.state_dict())
+    compile_for(training.players.net, target)
     _require_phase_2(training)
     _write_config(
         {
