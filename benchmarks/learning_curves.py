@@ -77,8 +77,9 @@ def finish(axes: Any, spec: str) -> None:
     axes.set_title(f"σ {spec.partition(':')[2]}")
     axes.set_xlabel("million pixels")
     axes.set_ylabel("PSNR in dB, held-out pictures")
-    best = max(max(line.get_ydata()) for line in axes.lines)
-    axes.set_ylim(best - 1.5, best + 0.1)
+    shown = [value for line in axes.lines for value in line.get_ydata()]
+    axes.set_ylim(max(max(shown) - 1.5, min(shown) - 0.05), max(shown) + 0.1)
+    axes.locator_params(axis="x", nbins=5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -96,3 +97,25 @@ def test_saved_and_restored_goes_on_alike() -> None:
     other.load_state_dict(saved)
     steps(other, middle, 20, 40)
     assert torch.equal(whole, middle)
+
+
+def test_a_basis_that_single_precision_does_not_find_comes_from_double(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = descend(lambda params: Soap(params, 0.02), 60)
+    eigh = torch.linalg.eigh
+
+    def gives_up(matrices: Tensor) -> tuple[Tensor, Tensor]:
+        if matrices.dtype == torch.float32:
+            msg = "linalg.eigh: The algorithm failed to converge"
+            raise torch.linalg.LinAlgError(msg)
+        return eigh(matrices)
+
+    def no_numbers(matrices: Tensor) -> tuple[Tensor, Tensor]:
+        values, basis = eigh(matrices)
+        return values, basis * (float("nan") if matrices.dtype == torch.float32 else 1)
+
+    for broken in (gives_up, no_numbers):
+        monkeypatch.setattr(torch.linalg, "eigh", broken)
+        weight = descend(lambda params: Soap(params, 0.02), 60)
+        torch.testing.assert_close(weight, plain, atol=1e-3, rtol=1e-3)

@@ -21,9 +21,10 @@ from degrain.cli import main
 from degrain.errors import TrainingError, UsageError
 from degrain.metrics import psnr
 from degrain.train import checkpoint, fit, recipes
+from degrain.train.averaging import follow
 from degrain.train.camera import photograph, through_filters
 from degrain.train.data import CropSource, Pack, load, pack, read_pairs, split
-from degrain.train.devices import cpu_has_bfloat16
+from degrain.train.devices import compile_for, cpu_has_bfloat16, exact
 from degrain.train.enlarge import enlarge, flatten
 from degrain.train.fit import psnr_loss
 from degrain.train.muon import orthogonalize
@@ -412,3 +413,42 @@ def test_the_psnr_loss_is_minus_the_psnr() -> None:
     expected = -sum(decibels) / 2 * math.log(10) / 20
     assert float(psnr_loss(noisy, clean)) == pytest.approx(expected, abs=0.01)
     assert float(psnr_loss(clean, clean)) == pytest.approx(math.log(0.5 / 255), rel=1e-4)
+
+
+def test_the_average_moves_its_share_towards_the_net() -> None:
+    average, net = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    wanted = 0.75 * average.weight + 0.25 * net.weight
+    follow(average, net, 0.75)
+    torch.testing.assert_close(average.weight, wanted)
+    follow(average, net, 0.0)
+    torch.testing.assert_close(average.bias, net.bias)
+
+
+@pytest.mark.parametrize(("device", "compiled"), [("cpu", 0), ("cuda", 1)])
+def test_a_net_is_compiled_for_a_gpu_only(
+    device: str, compiled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, **given: calls.append(given))
+    monkeypatch.setattr("degrain.train.devices.has_triton", lambda: True)
+    with torch._dynamo.config.patch(suppress_errors=False):
+        compile_for(torch.nn.Linear(1, 1), torch.device(device))
+    assert calls == [{"dynamic": False}] * compiled
+
+
+def test_noise_for_a_gpu_is_made_exactly_and_the_net_s_settings_come_back() -> None:
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+
+    def settings() -> tuple[bool, ...]:
+        return products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark
+
+    before = settings()
+    products.allow_tf32 = convolutions.allow_tf32 = convolutions.benchmark = True
+    try:
+        with exact(torch.device("cuda")):
+            assert settings() == (False, False, False)
+        assert settings() == (True, True, True)
+        with exact(torch.device("cpu")):
+            assert settings() == (True, True, True)
+    finally:
+        products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark = before

@@ -108,9 +108,14 @@ def compile_for(net: nn.Module, device: torch.device) -> None:
 
     Where the compiler does not work, PyTorch says so and the net runs as it is.
     """
-    if device.type == "cuda" and importlib.util.find_spec("triton"):
+    if device.type == "cuda" and has_triton():
         torch._dynamo.config.suppress_errors = True
         net.compile(dynamic=False)
+
+
+def has_triton() -> bool:
+    """Whether PyTorch can compile for a GPU here: its builds for Windows come without Triton."""
+    return importlib.util.find_spec("triton") is not None
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ where its maps share them: wide layers must.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -114,12 +115,26 @@ def _turn(state: dict[str, Any], weight: float) -> None:
     The squares along it are read off the covariance; where maps share that, each has its own sum of
     squares, and they begin to spread alike.
     """
-    values, state["basis"] = torch.linalg.eigh(state["covariance"] / state["observed"])
+    values, state["basis"] = _eigenvectors(state["covariance"] / state["observed"])
     squares = values.clamp_min(0) * weight
     if len(squares) < len(state["squares"]):
         own = state["squares"].sum(1, keepdim=True)
         squares = own * squares / squares.sum().clamp_min(1e-30)
     state["squares"] = squares
+
+
+def _eigenvectors(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors, in double precision where single does not get there.
+
+    The first gradients of a large kernel span few of its directions, and with so many eigenvalues
+    of zero the single-precision routine may give up or return what are no numbers.
+    """
+    with contextlib.suppress(RuntimeError):  # what giving up is
+        values, basis = torch.linalg.eigh(covariance)
+        if bool(basis.isfinite().all()):
+            return values, basis
+    values, basis = torch.linalg.eigh(covariance.double())
+    return values.to(covariance.dtype), basis.to(covariance.dtype)
 
 
 def _into(rows: Tensor, basis: Tensor) -> Tensor:
