@@ -76,7 +76,7 @@ def test_a_net_that_took_grain_for_detail_takes_it_out_when_told():
     denoiser = Denoiser("degrain-gray", threads=1)
     blind, told = error_255(denoiser(noisy), clean), error_255(denoiser(noisy, sigma=20), clean)
     assert blind > 12
-    assert told < 0.7 * blind
+    assert told < 0.8 * blind
 
 
 def test_the_true_level_of_white_noise_changes_little():

@@ -1,0 +1,54 @@
+"""benchmarks/between.py: PSNR along the mean of two networks' weights."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from degrain.train import checkpoint
+from degrain.train.fit import build_net
+from degrain.train.recipes import find_recipe
+from degrain.train.setup import train
+from pictures import write_random
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "between.py"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return write_random(tmp_path / "pictures", "abc", shape=(40, 48))
+
+
+def test_the_ends_are_the_networks_and_the_middle_their_mean(
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = [tmp_path / name for name in ("first", "second")]
+    for seed, run in enumerate(runs):
+        train("tiny-gray", run=run, data=[pictures], steps=2, seed=seed, quiet=True)
+    given = ["tiny-gray", *map(str, runs), "--data", str(pictures), "--noise", "gaussian:25"]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given])
+    script = runpy.run_path(str(SCRIPT))
+    script["main"]()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["share of the second", "clean, worst", "gaussian:0", "gaussian:25"]
+    assert [row[0] for row in rows[2:]] == ["0", "0.5", "1"]
+
+    recipe = find_recipe("tiny-gray")
+    sets = script["held_out"](recipe, [pictures], ("gaussian:25",), None)
+    ends = [checkpoint.load(run / "checkpoint.pt")["average"] for run in runs]
+    for row, share in zip(rows[2:], (0, 0.5, 1), strict=True):
+        net = build_net(recipe)
+        mixed = {name: (1 - share) * ends[0][name] + share * ends[1][name] for name in ends[0]}
+        net.load_state_dict(mixed)
+        with torch.no_grad():
+            (noisy, clean), *others = sets["gaussian:25"]
+            error = (net(noisy) - clean).square().mean()
+        assert not others
+        assert float(row[3]) == pytest.approx(float(-10 * error.log10()), abs=0.006)
