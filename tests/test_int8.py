@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper, load, numpy_helper, save  # noqa: TID253
 
 from degrain import Denoiser, files, list_models, load_model
@@ -21,9 +22,10 @@ from degrain.engines.onnx import OnnxEngine, open_session
 from degrain.engines.precision import choose, good_levels, has_byte_products
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.picture import Picture
-from degrain.train.qdq import read_body
+from degrain.train.aware import EightBits, Lessons, fine_tune, head_gains
+from degrain.train.qdq import Body, Numbers, read_body, write_qdq
 from degrain.train.quantize import LEVELS_255, quantize
-from degrain.train.ranges import kernel_scales, tensor_scale
+from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
 from degrain.zoo.store import int8_partner
 
@@ -108,7 +110,7 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> dict[int, ModelCard]:
             path=path,
         )
         write_card(card, home / "card.toml")
-        cards[channels] = quantize(str(card.path), [pictures])
+        cards[channels] = quantize(str(card.path), [pictures], steps=20)
     return cards
 
 
@@ -167,11 +169,63 @@ def test_an_exported_net_keeps_its_head(channels: int, small_exports, tmp_path: 
     card = ModelCard("net", "", channels, 48, 4, checksum, "MIT", noise="gaussian:20", path=path)
     write_card(card, path.with_suffix(".toml"))
     assert read_body(path).head == "head.weight"
-    card = quantize(str(path), [pictures])
+    card = quantize(str(path), [pictures], steps=5)
     engines = OnnxEngine(path, threads=1), OnnxEngine(int8_partner(card), threads=1, fused=False)
     x = np.moveaxis(grainy(25, (76, 62, channels)), 2, 0)[None]
     whole, eight = (engine.run(x) for engine in engines)
     assert 0 < np.abs(eight - whole).mean() < 0.04 * np.abs(whole - x).mean()
+
+
+def numbers_of(body: Body, samples: dict[str, np.ndarray]) -> Numbers:
+    weights, even, gains = even_out(body, samples)
+    scales = {name: tensor_scale(even[name], signed=s) for name, s in body.signed.items()}
+    kernels = {name: kernel_scales(weights[name]) for name in body.inner}
+    return Numbers(weights, kernels, scales, gains)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_fine_tuned_is_the_network_in_the_file(
+    quantized, channels: int, tmp_path: Path
+) -> None:
+    """PyTorch's answers, rounding included, are the file's, before and after; learning helps."""
+    path = quantized[channels].path
+    body = read_body(path)
+    head, last = str(body.nodes[0].output[0]), str(body.nodes[-1].output[0])
+    names = [head, last, *body.signed]
+    x = np.stack([np.moveaxis(grainy(s, (48, 40, channels)), 2, 0) for s in (10, 20, 30, 40)])
+    found = dict(zip(names, run_for(body.model, names, x), strict=True))
+
+    def rounding_error(numbers: Numbers) -> float:
+        net = EightBits(body, numbers)
+        heads = torch.from_numpy(found[head] * head_gains(body, numbers))
+        with torch.no_grad():
+            mine, exact = net(heads).numpy(), net.exact(heads).numpy()
+        if numbers is first:
+            np.testing.assert_allclose(exact, found[last], atol=1e-4)
+        write_qdq(read_body(path), numbers, tmp_path / "eight.onnx")
+        (stored,) = run_for(load(str(tmp_path / "eight.onnx")), [last], x)
+        error = float(np.square(stored - found[last]).mean())
+        # a value between two bytes may go either way, now and then
+        assert np.square(mine - stored).mean() < 0.05 * error
+        return error
+
+    first = numbers_of(body, {name: by_channel(found[name]) for name in body.signed})
+    lessons = Lessons(found[head], np.full(len(x), 1e-4, np.float32))
+    tuned = fine_tune(body, first, lessons, steps=100)
+    assert rounding_error(tuned) < 0.95 * rounding_error(first)
+
+
+def by_channel(values_nchw: np.ndarray) -> np.ndarray:
+    return np.swapaxes(values_nchw, 0, 1).reshape(values_nchw.shape[1], -1)
+
+
+def run_for(model: Any, names: list[str], x: np.ndarray) -> list[np.ndarray]:
+    """Tensors inside of a model, nothing fused."""
+    copy = type(model).FromString(model.SerializeToString())
+    copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    session = open_session(copy.SerializeToString(), Path("model.onnx"), 1, fused=False)
+    answers: list[np.ndarray] = session.run(names, {session.get_inputs()[0].name: x})
+    return answers
 
 
 def test_the_card_names_it(quantized, able) -> None:
@@ -217,6 +271,8 @@ def test_what_cannot_be_quantized(quantized, tmp_path: Path, capsys) -> None:
     write_card(replace(card, noise="the pairs it was trained on"), bare.with_suffix(".toml"))
     with pytest.raises(UsageError, match="--noise"):
         quantize(str(bare), [pictures])
+    with pytest.raises(UsageError, match="--steps -1"):
+        quantize(str(card.path), [pictures], steps=-1)
     with pytest.raises(UsageError, match="Unknown noise 'rain'"):
         quantize(str(card.path), [pictures], noise="rain")
     assert main(["quantize", str(card.path)]) == 2

@@ -245,12 +245,14 @@ class Quantize:
     """Clean pictures, best those it was trained on: folders, or packs made by `degrain pack`."""
     noise: Annotated[str | None, arg(metavar="SPEC")] = None
     """Noise it will meet, instead of the noise that the card says."""
+    steps: Annotated[int | None, arg(metavar="N")] = None
+    """Steps of fine-tuning, instead of the usual; 0: none, which is quicker and loses more."""
 
     def run(self) -> int:
         """See the class."""
         from degrain.verbs import quantize_model
 
-        return quantize_model(self.model, self.data, self.noise)
+        return quantize_model(self.model, self.data, self.noise, self.steps)
 
 
 @dataclass(frozen=True)

@@ -188,12 +188,12 @@ def export_model(runs: Sequence[Path], output: Path) -> int:
     return 0
 
 
-def quantize_model(model: str, data: Sequence[Path], noise: str | None) -> int:
+def quantize_model(model: str, data: Sequence[Path], noise: str | None, steps: int | None) -> int:
     """Write the 8-bit version of a model; the body of `degrain quantize`."""
     with needs_extra("train", "Quantizing"):
         from degrain.train.quantize import quantize
 
-        card = quantize(model, data, noise=noise)
+        card = quantize(model, data, noise=noise, steps=steps)
     loss = ", ".join(f"{spec} {decibels:.3f}" for spec, decibels in card.int8_loss.items())
     print(f"{card.path.with_name(card.int8_model)}: {card.name} in 8 bits; dB lost: {loss}")
     return 0

@@ -181,7 +181,8 @@ def _quantized_nodes(body: Body, numbers: Numbers, constants: dict[str, Any]) ->
             nodes.append(_kernel_node(kernel, numbers.weights[kernel], scale, constants))
         if made in chain:
             for place, source in enumerate(node.input):
-                if _from_bytes(source, made, body) or (source == kernel and kernel in body.inner):
+                of_kernel = source == kernel and kernel in body.inner
+                if of_kernel or read_from_bytes(source, made, body):
                     node.input[place] = f"{source}/floats"
         nodes.append(node)
         origin = body.scaled_like(made)
@@ -193,7 +194,7 @@ def _quantized_nodes(body: Body, numbers: Numbers, constants: dict[str, Any]) ->
     return nodes
 
 
-def _from_bytes(source: str, reader: str, body: Body) -> bool:
+def read_from_bytes(source: str, reader: str, body: Body) -> bool:
     """Whether a tensor is read as bytes by the node that makes `reader`."""
     onward = reader in body.running or reader == body.nodes[-1].output[0]
     return body.scaled_like(source) is not None and not (onward and source in body.running)

@@ -1,7 +1,8 @@
 """Quantize: an 8-bit version beside a model, and what it loses, measured, on the model's card.
 
-Ranges come from training pictures with the noise that the model was trained on; the loss is
-measured on pictures held out, as training does it. No weight is trained.
+Ranges come from training pictures with the noise that the model was trained on, and are then
+fine-tuned with the kernels (`degrain.train.aware`); the loss is measured on pictures held out, as
+training does it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from degrain.engines.onnx import OnnxEngine, available_threads, open_session
 from degrain.errors import TrainingError, UsageError
 from degrain.noise import parse_noise
+from degrain.train.aware import STEPS, Lessons, fine_tune
 from degrain.train.data import Pack, load, split, to_channels, unit_floats
 from degrain.train.qdq import Body, Floats, Numbers, read_body, write_qdq
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
@@ -29,25 +31,36 @@ from degrain.zoo.store import card_file, load_model
 PICTURES, SIDE, PLACES = 48, 192, 2000
 """How many pictures the ranges come from, the side of their central part, and how many places
 of each are kept of every tensor."""
+CROPS, CROP = 480, 64
+"""How many crops are learned from, and their side."""
+LEAST_ERROR = (0.5 / 255) ** 2
+"""Added to the squared error of a crop, so that clean ones do not decide."""
 LEVELS_255 = (2, 5, 10, 15, 25, 50, 75)
 """Levels of Gaussian noise at which the loss is measured."""
 
 
-def quantize(model: str, data: Sequence[Path], *, noise: str | None = None) -> ModelCard:
+def quantize(
+    model: str, data: Sequence[Path], *, noise: str | None = None, steps: int | None = None
+) -> ModelCard:
     """Write `<model>.int8.onnx` beside a model's file and name it on the model's card.
 
     Args:
         model: a model's name or ONNX file; it needs a card.
         data: folders of clean pictures or packs; every 20th is held out to measure the loss.
         noise: spec of the noise that the ranges come from; None: what the card says.
+        steps: of fine-tuning; 0: none; None: as many as usual.
 
     Raises:
-        UsageError: no data, no such model, no such noise, or a model in 8 bits.
+        UsageError: no data, no such model, no such noise, steps below 0, or a model in 8 bits.
         ModelError: the model cannot be quantized.
         TrainingError: too few pictures, or a file that cannot be written.
     """
     if not data:
         msg = "Name pictures with --data: a folder of clean ones, or a pack."
+        raise UsageError(msg)
+    steps = STEPS if steps is None else steps
+    if steps < 0:
+        msg = f"--steps {steps} makes no sense; give 0 for no fine-tuning, or more."
         raise UsageError(msg)
     card = load_model(model)
     body = read_body(card.path)
@@ -58,7 +71,7 @@ def quantize(model: str, data: Sequence[Path], *, noise: str | None = None) -> M
         msg = "One picture is too few: some are held out to measure the loss; give more."
         raise TrainingError(msg)
     output = card.path.with_name(f"{card.path.stem}.int8.onnx")
-    _write(body, _samples(body, card, calibration, spec), output)
+    _write(body, Probe(body, card), calibration, spec, steps, output)
     finished = replace(
         card,
         int8_model=output.name,
@@ -93,38 +106,77 @@ def _makeable(noise: str) -> str:
     return noise
 
 
-def _write(body: Body, samples: dict[str, Floats], output: Path) -> None:
-    """Choose all scales and write the file."""
-    weights, even, gains = even_out(body, samples)
+def _write(body: Body, probe: Probe, packed: Pack, spec: str, steps: int, output: Path) -> None:
+    """Choose all scales, fine-tune them with the kernels, and write the file."""
+    weights, even, gains = even_out(body, _samples(body, probe, packed, spec))
     numbers = Numbers(
         weights,
         {name: kernel_scales(weights[name]) for name in body.inner},
         {name: tensor_scale(even[name], signed=signed) for name, signed in body.signed.items()},
         gains,
     )
+    if steps:
+        numbers = fine_tune(body, numbers, _lessons(body, probe, packed, spec), steps)
     write_qdq(body, numbers, output)
 
 
-def _samples(body: Body, card: ModelCard, packed: Pack, spec: str) -> dict[str, Floats]:
-    """Values of the tensors that become bytes, C×K, from noisy pictures."""
-    from onnx import helper
+class Probe:
+    """The float network, asked for tensors inside of it.
 
-    model = type(body.model).FromString(body.model.SerializeToString())
+    Args:
+        body: of the network.
+        card: its card.
+    """
+
+    def __init__(self, body: Body, card: ModelCard) -> None:
+        from onnx import helper
+
+        self.card = card
+        self.picture = str(body.model.graph.output[0].name)
+        self.head = str(body.nodes[0].output[0])
+        model = type(body.model).FromString(body.model.SerializeToString())
+        names = dict.fromkeys([self.head, *body.signed])
+        model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+        self.session = open_session(model.SerializeToString(), card.path, available_threads())
+
+    def ask(self, noisy: Floats, names: Sequence[str]) -> list[Floats]:
+        """Tensors 1×C×H×W for a picture H×W×C."""
+        x_nchw = np.ascontiguousarray(np.moveaxis(noisy, 2, 0))[None]
+        answers: list[Floats] = self.session.run(names, {self.session.get_inputs()[0].name: x_nchw})
+        return answers
+
+    def pixels(self, picture: NDArray[Any]) -> Floats:
+        """A picture in 0..1 with the model's channels, H×W×C."""
+        return unit_floats(to_channels(picture, self.card.channels, self.card.gray))
+
+
+def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Floats]:
+    """Values of the tensors that become bytes, C×K, from noisy pictures."""
     names = list(body.signed)
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = open_session(model.SerializeToString(), card.path, available_threads())
     rng, noise = np.random.default_rng(0), parse_noise(spec)
     kept: dict[str, list[Floats]] = {name: [] for name in names}
     for k in rng.permutation(len(packed.pictures))[:PICTURES]:
-        clean = unit_floats(to_channels(_middle(packed.pictures[k]), card.channels, card.gray))
+        clean = probe.pixels(_middle(packed.pictures[k]))
         noisy = noise.add(clean, rng).astype(np.float32)
-        x_nchw = np.ascontiguousarray(np.moveaxis(noisy, 2, 0))[None]
-        for name, values in zip(
-            names, session.run(names, {session.get_inputs()[0].name: x_nchw}), strict=True
-        ):
+        for name, values in zip(names, probe.ask(noisy, names), strict=True):
             flat = values.reshape(values.shape[1], -1)
             kept[name].append(flat[:, rng.permutation(flat.shape[1])[:PLACES]])
     return {name: np.concatenate(parts, axis=1) for name, parts in kept.items()}
+
+
+def _lessons(body: Body, probe: Probe, packed: Pack, spec: str) -> Lessons:
+    """Noisy crops as the first convolution answers them, and the float network's errors."""
+    rng, noise = np.random.default_rng(1), parse_noise(spec)
+    side = min(CROP, *(min(picture.shape[:2]) for picture in packed.pictures))
+    heads, errors = [], []
+    for k in rng.integers(len(packed.pictures), size=CROPS):
+        top, left = (rng.integers(size - side + 1) for size in packed.pictures[k].shape[:2])
+        clean = probe.pixels(packed.pictures[k][top : top + side, left : left + side])
+        noisy = noise.add(clean, rng).astype(np.float32)
+        head, picture = probe.ask(noisy, [probe.head, probe.picture])
+        heads.append(head[0])
+        errors.append(np.square(picture[0] - np.moveaxis(clean, 2, 0)).mean() + LEAST_ERROR)
+    return Lessons(np.stack(heads), np.array(errors, np.float32))
 
 
 def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, float]:

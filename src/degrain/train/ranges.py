@@ -19,6 +19,8 @@ from degrain.train.qdq import LEVELS, ZERO, Body, Floats
 CUTS = np.linspace(0.15, 1.0, 35, dtype=np.float32)
 """Shares of the largest value that are tried as the end of the bytes' range."""
 KERNEL_CUTS = np.linspace(0.6, 1.0, 21, dtype=np.float32)
+LEAST_VALUE = 1e-10
+"""Stands for the largest value of a row where that is zero, as behind a ReLU that never fires."""
 MOST_GAIN = 8.0
 """No channel is moved further than this from the mean, however small its values are."""
 
@@ -109,7 +111,7 @@ def _groups(body: Body) -> list[set[str]]:
 
 def _best(rows: Floats, cuts: NDArray[np.float32], low: int, high: int) -> Floats:
     """For each row the scale with the least squared error, of `cuts` of its largest value."""
-    full = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny * 1e3) / high
+    full = np.maximum(np.abs(rows).max(axis=1), LEAST_VALUE) / high
     best, least = full.copy(), np.full(len(rows), np.inf)
     for cut in cuts:
         scale = (cut * full)[:, None]
