@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -213,6 +214,27 @@ def test_what_is_fine_tuned_is_the_network_in_the_file(
     lessons = Lessons(found[head], np.full(len(x), 1e-4, np.float32))
     tuned = fine_tune(body, first, lessons, steps=100)
     assert rounding_error(tuned) < 0.95 * rounding_error(first)
+
+
+def test_a_relu_that_never_fires_is_found(quantized, tmp_path: Path) -> None:
+    """benchmarks/live_units.py, on a network with and without a block that is dead."""
+    card = quantized[1]
+    script = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "live_units.py"))
+    pictures = tuple(as_bytes(grainy(20, (40, 48, 1))) for _ in range(2))
+    alive = script["firing"](str(card.path), pictures, "gaussian:20")
+    assert [len(shares) for shares in alive.values()] == [8, 12, 8]
+    assert all(0.1 < shares.mean() < 0.9 for shares in alive.values())
+
+    model = load(str(card.path))
+    kernel = next(i for i in model.graph.initializer if i.name == "middle.conv0.weight")
+    kernel.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(kernel), kernel.name))
+    path = tmp_path / "dead.onnx"
+    save(model, str(path))
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    dead = replace(card, sha256=checksum, int8_model="", int8_sha256="", int8_loss={}, path=path)
+    write_card(dead, path.with_suffix(".toml"))
+    shares = list(script["firing"](str(path), pictures, "gaussian:20").values())
+    assert [bool(s.any()) for s in shares] == [True, False, True]
 
 
 def by_channel(values_nchw: np.ndarray) -> np.ndarray:

@@ -115,21 +115,17 @@ class EightBits(nn.Module):
         known = {str(body.nodes[0].output[0]): heads_nchw}
         for node in body.nodes[1:]:
             made, sources = str(node.output[0]), [str(name) for name in node.input]
-            inputs = [
-                self._bytes(name, known[name], rounded=rounded)
-                if read_from_bytes(name, made, body)
-                else known[name]
-                for name in sources
-                if name in known
-            ]
-            inputs = [self._gained(name, x) for name, x in zip(sources, inputs, strict=False)]
+            inputs = []
+            for name in filter(known.__contains__, sources):  # and not kernels
+                x = known[name]
+                if rounded and read_from_bytes(name, made, body):
+                    x = self._bytes(name, x)
+                inputs.append(self._gained(name, x))
             known[made] = self._compute(node, inputs, rounded=rounded)
         return known[str(body.nodes[-1].output[0])]
 
-    def _bytes(self, name: str, x: Tensor, *, rounded: bool) -> Tensor:
+    def _bytes(self, name: str, x: Tensor) -> Tensor:
         """A tensor after its way to bytes and back."""
-        if not rounded:
-            return x
         origin = self.body.scaled_like(name)
         assert origin is not None
         scale: Tensor = self.scale_of[origin].exp()

@@ -116,7 +116,7 @@ def _write(body: Body, probe: Probe, packed: Pack, spec: str, steps: int, output
         gains,
     )
     if steps:
-        numbers = fine_tune(body, numbers, _lessons(body, probe, packed, spec), steps)
+        numbers = fine_tune(body, numbers, _lessons(probe, packed, spec), steps)
     write_qdq(body, numbers, output)
 
 
@@ -156,7 +156,7 @@ def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Flo
     rng, noise = np.random.default_rng(0), parse_noise(spec)
     kept: dict[str, list[Floats]] = {name: [] for name in names}
     for k in rng.permutation(len(packed.pictures))[:PICTURES]:
-        clean = probe.pixels(_middle(packed.pictures[k]))
+        clean = probe.pixels(middle(packed.pictures[k]))
         noisy = noise.add(clean, rng).astype(np.float32)
         for name, values in zip(names, probe.ask(noisy, names), strict=True):
             flat = values.reshape(values.shape[1], -1)
@@ -164,7 +164,7 @@ def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Flo
     return {name: np.concatenate(parts, axis=1) for name, parts in kept.items()}
 
 
-def _lessons(body: Body, probe: Probe, packed: Pack, spec: str) -> Lessons:
+def _lessons(probe: Probe, packed: Pack, spec: str) -> Lessons:
     """Noisy crops as the first convolution answers them, and the float network's errors."""
     rng, noise = np.random.default_rng(1), parse_noise(spec)
     side = min(CROP, *(min(picture.shape[:2]) for picture in packed.pictures))
@@ -206,7 +206,7 @@ def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, f
     return loss
 
 
-def _middle(picture: NDArray[Any]) -> NDArray[Any]:
+def middle(picture: NDArray[Any]) -> NDArray[Any]:
     """The central part, as large as wanted or as there is."""
     top, left = (max(0, (size - SIDE) // 2) for size in picture.shape[:2])
     return picture[top : top + SIDE, left : left + SIDE]
