@@ -27,9 +27,10 @@ from degrain.engines.onnx import OnnxEngine
 from degrain.nets import NETS
 from degrain.nets.unet import ResidualBlock, UNet, analyze, pad_to_multiple
 from degrain.train.data import CropSource, Pack, load, split
+from degrain.train.describe import count_macs
 from degrain.train.devices import Processes, prepare
-from degrain.train.export import count_macs, write_onnx
 from degrain.train.fit import build_net, fit, new_state
+from degrain.train.onnx_file import write_onnx
 from degrain.train.recipes import Recipe, find_recipe
 from degrain.train.watch import Validation, Watch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from degrain.nets.unet import UNet
-from degrain.train.export import write_onnx
+from degrain.train.onnx_file import write_onnx
 
 SMALL = {"widths": (8, 12), "encoder": (1,), "decoder": (1,), "middle": 1}
 

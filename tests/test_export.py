@@ -10,7 +10,8 @@ import torch
 
 from degrain.engines.onnx import OnnxEngine
 from degrain.nets.unet import UNet
-from degrain.train.export import count_macs, describe, read_weights
+from degrain.train.describe import count_macs, describe
+from degrain.train.onnx_file import read_weights
 from degrain.zoo.card import ModelCard, write_card
 
 

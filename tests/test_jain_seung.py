@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from degrain.engines.onnx import OnnxEngine
 from degrain.nets.jain_seung_2008 import ConvolutionalNetwork, SparseLogisticLayer
-from degrain.train.export import describe, read_weights, write_onnx
+from degrain.train.describe import describe
+from degrain.train.onnx_file import read_weights, write_onnx
 from degrain.zoo.card import ModelCard
 
 
@@ -39,7 +40,7 @@ def exported(
     folder = tmp_path_factory.mktemp("exported")
     result = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("degrain.train.export.measure_memory", lambda *_: 64)  # takes seconds
+        patch.setattr("degrain.train.describe.measure_memory", lambda *_: 64)  # takes seconds
         for hidden in (4, 5):
             torch.manual_seed(0)
             net, path = trained(ConvolutionalNetwork(hidden=hidden)), folder / f"{hidden}.onnx"

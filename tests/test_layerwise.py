@@ -18,8 +18,9 @@ from degrain.noise import parse_noise
 from degrain.train import checkpoint, fit, lists, recipes
 from degrain.train.data import CropSource, Pack, pack
 from degrain.train.devices import Processes
-from degrain.train.export import export_run, read_weights
+from degrain.train.export import export_run
 from degrain.train.layerwise import hidden_layers, stage
+from degrain.train.onnx_file import read_weights
 from degrain.train.setup import train
 from degrain.zoo.card import ModelCard
 
@@ -139,7 +140,7 @@ def test_resumed_inside_and_between_layers_equals_uninterrupted(
 def test_an_unfinished_run_exports_the_net_it_has(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("degrain.train.export.measure_memory", lambda *_: 64)
+    monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 64)
     draw = fit.draw_batch
 
     def interrupted(*args: Any) -> Any:
@@ -237,7 +238,7 @@ def test_a_listed_run_started_from_another_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The card tells the list, the noise and the start; a resumed run keeps all three."""
-    monkeypatch.setattr("degrain.train.export.measure_memory", lambda *_: 64)
+    monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 64)
     (tmp_path / "few.txt").write_text("101 # an id\n103.png\n106\n")
     listed = str(tmp_path / "few.txt")
     first = run("jain-seung", data, tmp_path / "first", steps=3)
@@ -261,7 +262,7 @@ def test_a_listed_run_started_from_another_run(
 def test_the_mean_of_runs_is_exported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("degrain.train.export.measure_memory", lambda *_: 64)
+    monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 64)
     run("jain-seung", data, tmp_path / "first", steps=2)
     run("jain-seung", data, tmp_path / "second", steps=2, start=str(tmp_path / "first"))
     mean = export_run(tmp_path / "first", tmp_path / "mean.onnx", tmp_path / "second")

@@ -16,7 +16,7 @@ from degrain.engines.measure import measure
 from degrain.engines.onnx import OnnxEngine
 from degrain.nets.markov_field import MarkovField, symmetric
 from degrain.nets.mean_field import MeanFieldNet
-from degrain.train.export import read_weights, write_onnx
+from degrain.train.onnx_file import read_weights, write_onnx
 
 SIGMA = 0.4
 

@@ -302,7 +302,7 @@ def test_export_writes_one_model_with_two_ends(
     from degrain.train import export
     from degrain.zoo.store import load_model
 
-    monkeypatch.setattr(export, "measure_memory", lambda path, channels: 512)
+    monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 512)
     card = export.export_run(whole.journal.run, tmp_path / "net.onnx")
     assert card == load_model(tmp_path / "net.onnx")
     assert (card.name, card.halo, card.detail_model) == ("tiny-divakar-babu", 2, "net.detail.onnx")
@@ -326,7 +326,7 @@ def test_the_card_of_a_changed_run_tells_its_command(
 ) -> None:
     from degrain.train import export
 
-    monkeypatch.setattr(export, "measure_memory", lambda path, channels: 512)
+    monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 512)
     run(folder, tmp_path / "first", phases_wanted="2", steps=1)
     changes: dict[str, Any] = {"noise": "gaussian:25", "lp_weight": 0.0, "start": "first"}
     monkeypatch.chdir(tmp_path)

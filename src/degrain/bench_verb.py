@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from degrain.errors import UsageError
-from degrain.verbs import needs_extra
+from degrain.extras import needs_extra
 
 if TYPE_CHECKING:
     from degrain.cli_bench import Bench
@@ -48,7 +48,7 @@ def bench_suite(options: Bench) -> int:
 
 def _limit(options: Bench) -> int | None:
     """How many pictures at most."""
-    from degrain.bench.experiments import QUICK_PICTURES
+    from degrain.bench.suites import QUICK_PICTURES
 
     quick = QUICK_PICTURES if options.quick else None
     return quick if options.limit is None else options.limit
@@ -60,7 +60,8 @@ def _bench_experiment(options: Bench) -> int:
     Raises:
         UsageError: there is no such experiment, or the options would change its rules.
     """
-    from degrain.bench.experiments import Wishes, find_experiment
+    from degrain.bench.experiments import find_experiment
+    from degrain.bench.wishes import Wishes
 
     experiment = find_experiment(options.suite)
     wrong = {

@@ -142,7 +142,7 @@ class Models:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import show_models
+        from degrain.about import show_models
 
         return show_models(self.name, as_json=self.json)
 
@@ -196,7 +196,7 @@ class Train:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import train_run
+        from degrain.train_verbs import train_run
 
         return train_run(self)
 
@@ -214,7 +214,7 @@ class Pack:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import pack_folders
+        from degrain.train_verbs import pack_folders
 
         return pack_folders(self.folders, self.output, self.shrink)
 
@@ -230,7 +230,7 @@ class Export:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import export_model
+        from degrain.train_verbs import export_model
 
         return export_model(self.run_folders, self.output)
 
@@ -250,7 +250,7 @@ class Quantize:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import quantize_model
+        from degrain.train_verbs import quantize_model
 
         return quantize_model(self.model, self.data, self.noise, self.steps)
 
@@ -266,7 +266,7 @@ class Info:
 
     def run(self) -> int:
         """See the class."""
-        from degrain.verbs import show_info
+        from degrain.about import show_info
 
         return show_info(as_json=self.json, only_version=self.version)
 

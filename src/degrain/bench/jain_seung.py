@@ -17,70 +17,35 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from degrain.bench import clock, figures, kernels, paired, randomize
-from degrain.bench.experiments import Wishes
+from degrain.bench.jain_seung_findings import (
+    CLOCK_SIDE_PX,
+    SHOWN_SIGMA,
+    SIGMAS,
+    Findings,
+    noise_spec,
+    reference_label,
+)
+from degrain.bench.jain_seung_report import write_report
 from degrain.bench.methods import open_method
-from degrain.bench.run import Row, read_rows, results_file, run_suite
+from degrain.bench.run import read_rows, results_file, run_suite
 from degrain.bench.shown import draw_shown, median_picture
 from degrain.bench.suites import Suite, make_suite
+from degrain.bench.wishes import Wishes
 from degrain.errors import MissingPackageError, PictureError, UsageError
 from degrain.zoo.store import has_model, load_model
 
-SIGMAS = (25, 50, 100)
 NETWORKS: Mapping[str, str] = {
     "CN1": "jain-seung-cn1-{sigma}",
     "CN2": "jain-seung-cn2-{sigma}",
     "CNBlind": "jain-seung-cnblind",
 }
 REFERENCES = ("bm3d",)
-LABELS: Mapping[str, str] = {"bm3d": "BM3D", "nlm": "NLM"}
-SHOWN_SIGMA = 50
-"""Noise of Fig. 3 and of the random layers."""
-CLOCK_SIDE_PX = 512
 CLOCK_THREADS = (1, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Everything measured, ready to be drawn and told.
-
-    Attributes:
-        suite: pictures and rules.
-        networks: label -> {σ: model name}, as far as models are there.
-        references: methods that they are compared with; the first is the base of differences.
-        rows: all rows measured by these rules.
-        missing: what was left out and why, one sentence each.
-    """
-
-    suite: Suite
-    networks: Mapping[str, Mapping[int, str]]
-    references: tuple[str, ...]
-    rows: Sequence[Row]
-    missing: tuple[str, ...]
-
-    def psnr(self, method: str, sigma: int) -> dict[str, float]:
-        """PSNR in dB by picture."""
-        return paired.psnr_by_picture(self.rows, method, noise_spec(sigma))
-
-    def means(self, sigma: int) -> dict[str, paired.Mean]:
-        """Mean PSNR by label, networks first; methods without a picture are left out."""
-        names = {label: models.get(sigma, "") for label, models in self.networks.items()}
-        names |= {reference_label(name): name for name in self.references}
-        found = {label: self.psnr(name, sigma) for label, name in names.items()}
-        return {label: paired.mean_of(values.values()) for label, values in found.items() if values}
-
-    def differences(self, sigma: int) -> dict[str, paired.Difference]:
-        """Networks minus the first reference, by label."""
-        base = self.psnr(self.references[0], sigma) if self.references else {}
-        found = {
-            label: paired.paired(self.psnr(models.get(sigma, ""), sigma), base)
-            for label, models in self.networks.items()
-        }
-        return {label: value for label, value in found.items() if value.mean.count}
 
 
 def run_jain_seung(wishes: Wishes) -> int:
@@ -93,8 +58,6 @@ def run_jain_seung(wishes: Wishes) -> int:
     Raises:
         UsageError: no pictures, none of the networks is installed, or the results folder is a file.
     """
-    from degrain.bench.jain_seung_report import write_report
-
     _check(wishes)
     networks, missing = _networks()
     references, without = _references(wishes.references or REFERENCES)
@@ -121,16 +84,6 @@ def run_jain_seung(wishes: Wishes) -> int:
     write_report(findings, wishes.results, times=times, shown=shown, random_model=random_model)
     print(wishes.results / "report.md")
     return 1 if failures else 0
-
-
-def noise_spec(sigma: int) -> str:
-    """The spec of Gaussian noise of this standard deviation (0..255)."""
-    return f"gaussian:{sigma}"
-
-
-def reference_label(name: str) -> str:
-    """What a method is called in figures and tables."""
-    return LABELS.get(name, name)
 
 
 def _check(wishes: Wishes) -> None:

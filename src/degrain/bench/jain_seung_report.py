@@ -8,7 +8,7 @@ from typing import Any
 
 from degrain.bench import paired
 from degrain.bench.clock import REFERENCE
-from degrain.bench.jain_seung import (
+from degrain.bench.jain_seung_findings import (
     CLOCK_SIDE_PX,
     SHOWN_SIGMA,
     SIGMAS,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from degrain.train.export import changed_options, describe, write_onnx
+from degrain.train.describe import describe
 from degrain.train.journal import read_rows
+from degrain.train.onnx_file import write_onnx
+from degrain.train.repeat import command
 from degrain.train.three_phase import VALIDATION_SIDE, read_phase, read_run
-from degrain.train.three_phase_recipes import THREE_PHASE
 from degrain.zoo.card import ModelCard, write_card
-
-OPTIONS = ("noise", "lp_weight", "lp_power", "discriminator", "lr", "batch", "crop", "seed")
-"""Of `degrain train`, fields of the recipe too."""
 
 
 def export_phases(run: Path, output: Path, *, name: str | None = None) -> ModelCard:
@@ -39,7 +35,7 @@ def export_phases(run: Path, output: Path, *, name: str | None = None) -> ModelC
         name=name or config["name"],
         noise=recipe.noise,
         training_data=f"{config['pictures']} pictures from {', '.join(config['data'])}",
-        recipe=_command(config),
+        recipe=command(config),
         quality=_quality(run),
     )
     if (run / "phase-3.pt").is_file():
@@ -49,17 +45,6 @@ def export_phases(run: Path, output: Path, *, name: str | None = None) -> ModelC
         card = replace(card, detail_model=partner.name, detail_sha256=digest)
     write_card(card, output.with_suffix(".toml"))
     return card
-
-
-def _command(config: dict[str, Any]) -> str:
-    recipe = config["recipe"]
-    budget = f"--steps {recipe['steps']}" if recipe["steps"] else f"--minutes {recipe['minutes']:g}"
-    name, known = config["name"], config["name"] in THREE_PHASE
-    usual = dataclasses.asdict(THREE_PHASE[name]()) if known else {}
-    changed = changed_options(recipe, usual, OPTIONS if known else ("noise",))
-    start = f" --start {config['start']}" if config.get("start") else ""
-    phases = ",".join(config["phases"])
-    return f"degrain train {name} --data DIR{changed} -o RUN --phases {phases} {budget}{start}"
 
 
 def _quality(run: Path) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from degrain.train.devices import Processes, autocast, compile_for, exact
 from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
 from degrain.train.soap import Soap
+from degrain.train.state import State
 from degrain.train.watch import Validation, Watch
 
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
@@ -68,53 +69,6 @@ LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),
     "patch-sum": lambda a, b: (a - b).square().sum((1, 2, 3)).mean(),
 }
-
-
-@dataclass(slots=True)
-class State:
-    """What changes during a run; the checkpoint holds it whole.
-
-    Attributes:
-        net, average: the network, and the slowly following average that is kept in the end.
-        optimizers: one or two, see `make_optimizers`.
-        step, pixels, seconds: since the beginning of the run.
-        first_step, first_seconds: where the budget of this net begins (layer-wise training
-            gives each of its nets a budget).
-    """
-
-    net: nn.Module
-    average: nn.Module
-    optimizers: list[torch.optim.Optimizer]
-    step: int = 0
-    pixels: int = 0
-    seconds: float = 0.0
-    first_step: int = 0
-    first_seconds: float = 0.0
-
-    def to_dict(self, recipe_fields: dict[str, Any]) -> dict[str, Any]:
-        """Tensors and plain values for `checkpoint.save`."""
-        return {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "step": self.step,
-            "pixels": self.pixels,
-            "seconds": self.seconds,
-            "first_step": self.first_step,
-            "first_seconds": self.first_seconds,
-            "recipe": recipe_fields,
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Continue from a checkpoint of the same recipe."""
-        self.net.load_state_dict(saved["net"])
-        self.average.load_state_dict(saved["average"])
-        for optimizer, values in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(values)
-        self.step, self.pixels = saved["step"], saved["pixels"]
-        self.seconds = saved["seconds"]
-        self.first_step = saved.get("first_step", 0)
-        self.first_seconds = saved.get("first_seconds", 0.0)
 
 
 def build_net(recipe: Recipe) -> nn.Module:

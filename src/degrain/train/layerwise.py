@@ -14,8 +14,9 @@ from typing import cast
 from degrain.nets.jain_seung_2008 import ConvolutionalNetwork
 from degrain.train.data import CropSource
 from degrain.train.devices import Processes
-from degrain.train.fit import ENDS, State, build_net, fit, new_state
+from degrain.train.fit import ENDS, build_net, fit, new_state
 from degrain.train.recipes import Recipe
+from degrain.train.state import State
 from degrain.train.watch import Validation, Watch
 
 

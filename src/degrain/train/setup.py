@@ -15,9 +15,10 @@ from degrain.noise import parse_noise
 from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
-from degrain.train.fit import LOSSES, State, build_net, fit, new_state, takes_photographs
+from degrain.train.fit import LOSSES, build_net, fit, new_state, takes_photographs
 from degrain.train.layerwise import fit_layers, stage
 from degrain.train.recipes import Recipe
+from degrain.train.state import State
 from degrain.train.watch import Validation, Watch
 
 FEWEST_PICTURES = 2

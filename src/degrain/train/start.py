@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from degrain.errors import ModelError
 from degrain.train import checkpoint
+from degrain.train.onnx_file import read_weights
+from degrain.zoo.store import load_model
 
 
 def load_weights(net: nn.Module, model: str) -> None:
@@ -34,9 +36,6 @@ def load_weights(net: nn.Module, model: str) -> None:
         stored = checkpoint.load(Path(model) / "checkpoint.pt")["average"]
         grow_into(net, stored, model)
         return
-    from degrain.train.export import read_weights
-    from degrain.zoo.store import load_model
-
     grow_into(net, read_weights(load_model(model).path), model)
 
 

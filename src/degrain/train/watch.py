@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from degrain.noise import parse_noise
 from degrain.train.data import Pack, to_channels, unit_floats
-
-if TYPE_CHECKING:
-    from degrain.train.fit import State
+from degrain.train.state import State
 
 
 class Validation:

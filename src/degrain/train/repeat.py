@@ -1,0 +1,48 @@
+"""The command that repeats a training run, as its card tells it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from degrain.train.recipes import RECIPES
+from degrain.train.three_phase_recipes import THREE_PHASE
+
+OPTIONS = ("noise", "loss", "lr", "batch", "crop", "seed")
+PHASE_OPTIONS = ("noise", "lp_weight", "lp_power", "discriminator", "lr", "batch", "crop", "seed")
+"""Fields of the recipes, one-phase and three-phase, that `degrain train` has options for."""
+
+
+def command(config: Mapping[str, Any]) -> str:
+    """The command of a run, with every option that it had instead of its recipe's.
+
+    Args:
+        config: what `config.json` of the run folder holds.
+    """
+    name, recipe = config.get("name", "RECIPE"), config["recipe"]
+    recipes: Mapping[str, Callable[[], Any]] = THREE_PHASE if "phases" in config else RECIPES
+    options = PHASE_OPTIONS if "phases" in config else OPTIONS
+    known = name in recipes
+    usual = dataclasses.asdict(recipes[name]()) if known else {}
+    words = [
+        f"degrain train {name}",
+        f"--pairs {' '.join(config['pairs'])}" if config.get("pairs") else "--data DIR",
+        f"--ids {config['ids']['name']}" if config.get("ids") else "",
+        *_changed(recipe, usual, options if known else ("noise",)),
+        "-o RUN",
+        f"--phases {','.join(config['phases'])}" if "phases" in config else "",
+        f"--steps {recipe['steps']}" if recipe["steps"] else f"--minutes {recipe['minutes']:g}",
+        f"--start {config['start']}" if config.get("start") else "",
+    ]
+    return " ".join(filter(None, words))
+
+
+def _changed(
+    recipe: Mapping[str, Any], usual: Mapping[str, Any], options: Sequence[str]
+) -> list[str]:
+    return [
+        f"--{option.replace('_', '-')} {recipe[option]}"
+        for option in options
+        if recipe[option] != usual.get(option)
+    ]
