@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from degrain.bench.tables import Comparison, Competitor, read_comparisons
+from degrain.bench.tables import Comparison, read_comparisons
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,6 +30,10 @@ DIVAKAR_BABU = {
     "phase 2 (`--detail 0`)": "divakar-babu",
     "phase 3, adversarial (`--detail 1`)": "detail:divakar-babu",
     "BM3D (told σ), measured": "bm3d",
+}
+ONE_LEVEL = {
+    "a network for each σ": "divakar-babu-{}",
+    "the best variant (17×17 pixels), a network for each σ": "best-{}.onnx",
 }
 TOLD_FFDNET = "onnx:ffdnet_color.onnx@"
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
@@ -125,14 +129,22 @@ def adversarial() -> str:
         means = [fmean(comparison.psnr(who, spec).values()) for spec in comparison.specs]
         lines.append(row([label, *(f"{mean:.2f}" for mean in means)]))
     (levels,) = read_comparisons(RESULTS / "window" / "levels.jsonl")
-    own = {spec: fmean(levels.psnr(who, spec).values()) for who, spec in one_level(levels)}
-    lines.insert(4, row(["a network for each σ", *(f"{own[spec]:.2f}" for spec in own)]))
+    lines[4:4] = [
+        row([label, *(f"{mean:.2f}" for mean in one_level(levels, family))])
+        for label, family in ONE_LEVEL.items()
+    ]
     return "\n".join(lines)
 
 
-def one_level(levels: Comparison) -> list[tuple[Competitor, str]]:
-    """Each network of Divakar & Babu for a single σ, and this σ."""
-    return [(who, f"gaussian:{who[0].rpartition('-')[2]}") for who in levels.competitors]
+def one_level(levels: Comparison, family: str) -> list[float]:
+    """Mean PSNR of networks for a single σ each, by rising σ."""
+    means = {
+        spec: fmean(levels.psnr(who, spec).values())
+        for spec in levels.specs
+        for who in levels.competitors
+        if who[0] == family.format(spec.partition(":")[2])
+    }
+    return [means[spec] for spec in sorted(means, key=lambda spec: int(spec.partition(":")[2]))]
 
 
 def published(method: str, pictures: str) -> dict[str, float]:
