@@ -1,15 +1,18 @@
-"""benchmarks/other_level.py: a network for one noise level made into one for another."""
+"""Networks for one noise level at another: benchmarks/other_level.py and estimated_level.py."""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from degrain import Denoiser
+from degrain.metrics import psnr
 from degrain.nets.divakar_babu_2017 import MultiScaleDampedNet
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "other_level.py"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 def test_the_weights_work_on_another_contrast() -> None:
@@ -21,7 +24,7 @@ def test_the_weights_work_on_another_contrast() -> None:
         if name.endswith("bias"):
             torch.nn.init.normal_(bias)
     other = MultiScaleDampedNet(**options, damping_kernel=3).eval()
-    rescaled = runpy.run_path(str(SCRIPT))["rescaled"]
+    rescaled = runpy.run_path(str(BENCHMARKS / "other_level.py"))["rescaled"]
     other.load_state_dict(rescaled(net.state_dict(), 1.25))
     y = torch.rand(1, 1, 24, 24)
     with torch.no_grad():
@@ -30,3 +33,13 @@ def test_the_weights_work_on_another_contrast() -> None:
         inner = (..., slice(6, -6), slice(6, -6))  # beyond the border layers see zeros
         torch.testing.assert_close(other(y)[inner], wanted[inner])
         assert not torch.allclose(other(y), net(y), atol=1e-3)
+
+
+def test_the_estimated_level_serves_between_two_networks() -> None:
+    denoise = runpy.run_path(str(BENCHMARKS / "estimated_level.py"))["denoise"]
+    rng = np.random.default_rng(0)
+    clean = np.tile(np.linspace(0.2, 0.8, 128, dtype=np.float32), (128, 1))
+    noisy = clean + np.float32(17.5 / 255) * rng.standard_normal(clean.shape, dtype=np.float32)
+    fitting = psnr(denoise(noisy, 0.0), clean)
+    assert fitting > psnr(noisy, clean) + 10
+    assert fitting > psnr(Denoiser("divakar-babu-10")(noisy), clean) + 1
