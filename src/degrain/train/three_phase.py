@@ -194,6 +194,9 @@ def _resumed(
 def _with_budget(recipe: ThreePhaseRecipe, given: dict[str, Any]) -> ThreePhaseRecipe:
     """The recipe with the given fields; steps and minutes exclude each other."""
     steps, minutes = given.pop("steps", None), given.pop("minutes", None)
+    if "lr" in given:
+        # Fine-tuning takes small steps everywhere: the biases' go with the kernels'.
+        given.setdefault("lr_biases", recipe.lr_biases * given["lr"] / recipe.lr)
     recipe = dataclasses.replace(recipe, **given)
     if steps is None and minutes is None:
         return recipe
