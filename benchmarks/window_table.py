@@ -27,7 +27,7 @@ METHODS = {
     "window-9-blind": "best guess from a 9×9 window, blind",
     "divakar-babu": "the paper's network, blind (shipped, phase 2)",
 }
-ONE_LEVEL = {"level": "divakar-babu-{}", "best-level": "best-{}.onnx"}
+ONE_LEVEL = {"level": "divakar-babu-{}", "best-level": "onnx:best-{}.onnx"}
 """Methods that are another network at every level."""
 AGAINST = "that − BM3D, dB (± standard error)"
 ESTIMATED = "these networks, blind: σ estimated from the whole picture"
