@@ -33,7 +33,7 @@ DIVAKAR_BABU = {
 }
 ONE_LEVEL = {
     "a network for each σ": "divakar-babu-{}",
-    "the same, blind: σ estimated from the whole picture": "python:estimated_level.py",
+    "the same, blind: σ estimated from the whole picture": "python:benchmarks/estimated_level.py",
     "the best variant (17×17 pixels), a network for each σ": "onnx:best-{}.onnx",
 }
 TOLD_FFDNET = "onnx:ffdnet_color.onnx@"
