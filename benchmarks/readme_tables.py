@@ -31,6 +31,7 @@ DIVAKAR_BABU = {
     "phase 3, adversarial (`--detail 1`)": "detail:divakar-babu",
     "BM3D (told σ), measured": "bm3d",
 }
+LEVELS = (10, 15, 20, 25)
 ONE_LEVEL = {
     "a network for each σ": "divakar-babu-{}",
     "the same, blind: σ estimated from the whole picture": "python:benchmarks/estimated_level.py",
@@ -138,14 +139,12 @@ def adversarial() -> str:
 
 
 def one_level(levels: Comparison, family: str) -> list[float]:
-    """Mean PSNR of networks for a single σ each, by rising σ."""
-    means = {
-        spec: fmean(levels.psnr(who, spec).values())
-        for spec in levels.specs
-        for who in levels.competitors
-        if who[0] == family.format(spec.partition(":")[2])
-    }
-    return [means[spec] for spec in sorted(means, key=lambda spec: int(spec.partition(":")[2]))]
+    """Mean PSNR of networks for a single σ each."""
+    means = []
+    for sigma in LEVELS:
+        (who,) = (c for c in levels.competitors if c[0] == family.format(sigma))
+        means.append(fmean(levels.psnr(who, f"gaussian:{sigma}").values()))
+    return means
 
 
 def published(method: str, pictures: str) -> dict[str, float]:

@@ -35,11 +35,10 @@ def test_the_weights_work_on_another_contrast() -> None:
         assert not torch.allclose(other(y), net(y), atol=1e-3)
 
 
-def test_the_estimated_level_serves_between_two_networks() -> None:
+def test_the_estimated_level_serves_beyond_the_networks_own() -> None:
     denoise = runpy.run_path(str(BENCHMARKS / "estimated_level.py"))["denoise"]
     rng = np.random.default_rng(0)
     clean = np.tile(np.linspace(0.2, 0.8, 128, dtype=np.float32), (128, 1))
-    noisy = clean + np.float32(17.5 / 255) * rng.standard_normal(clean.shape, dtype=np.float32)
-    fitting = psnr(denoise(noisy, 0.0), clean)
-    assert fitting > psnr(noisy, clean) + 10
-    assert fitting > psnr(Denoiser("divakar-babu-10")(noisy), clean) + 1
+    noisy = clean + np.float32(40 / 255) * rng.standard_normal(clean.shape, dtype=np.float32)
+    nearest = Denoiser("divakar-babu-25")  # takes out too little where the contrast stays
+    assert psnr(denoise(noisy, 0.0), clean) > psnr(nearest(noisy), clean) + 3
