@@ -13,6 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+FEW = 5
+"""Validations of a run below which each is marked."""
+
 Curves = dict[str, dict[str, list[list[float]]]]
 """Label -> noise spec -> [millions of pixels, PSNR in dB]."""
 
@@ -41,12 +44,17 @@ def read_run(text: str) -> tuple[str, dict[str, list[list[float]]]]:
     curves: dict[str, list[list[float]]] = {}
     for row in map(json.loads, lines):
         for spec, psnr in row["psnr"].items():
-            if spec == recipe["noise"] or "-" in recipe["noise"]:
+            if spec == recipe["noise"] or is_mixed(recipe["noise"]):
                 curve = curves.setdefault(spec, [])
                 # What came after the checkpoint that a resumed run went on from does not count.
                 curve[:] = [point for point in curve if point[0] < row["pixels"] / 1e6]
                 curve.append([row["pixels"] / 1e6, round(psnr, 3)])
     return name, curves
+
+
+def is_mixed(noise: str) -> bool:
+    """Whether a network trained on this noise learns every level at once."""
+    return "-" in noise or noise == "camera"
 
 
 def draw(curves: Curves, path: Path) -> None:
@@ -58,7 +66,7 @@ def draw(curves: Curves, path: Path) -> None:
 
     specs = sorted(
         {spec for of_run in curves.values() for spec in of_run},
-        key=lambda spec: float(spec.partition(":")[2]),
+        key=lambda spec: float(spec.partition(":")[2] or 0),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, panels = pyplot.subplots(1, len(specs), figsize=(4 * len(specs), 3.2), squeeze=False)
@@ -66,7 +74,9 @@ def draw(curves: Curves, path: Path) -> None:
         for number, (name, of_run) in enumerate(curves.items()):
             if spec in of_run:
                 x, y = zip(*of_run[spec], strict=True)
-                axes.plot(x, y, label=name, color=f"C{number}")
+                axes.plot(
+                    x, y, marker="." if len(x) < FEW else None, label=name, color=f"C{number}"
+                )
         finish(axes, spec)
     figure.tight_layout()
     figure.savefig(path, dpi=110, metadata={"Software": ""})
@@ -74,7 +84,8 @@ def draw(curves: Curves, path: Path) -> None:
 
 def finish(axes: Any, spec: str) -> None:
     """Titles and a calm frame; the first steps, far below, are left out."""
-    axes.set_title(f"σ {spec.partition(':')[2]}")
+    level = spec.partition(":")[2]
+    axes.set_title(f"σ {level}" if level else spec)
     axes.set_xlabel("million pixels")
     axes.set_ylabel("PSNR in dB, held-out pictures")
     shown = [value for line in axes.lines for value in line.get_ydata()]

@@ -20,13 +20,12 @@ from degrain.camera import Shot
 from degrain.cli import main
 from degrain.errors import TrainingError, UsageError
 from degrain.metrics import psnr
-from degrain.train import checkpoint, fit, recipes
+from degrain.train import checkpoint, fit, losses, recipes
 from degrain.train.averaging import follow
 from degrain.train.camera import photograph, through_filters
 from degrain.train.data import CropSource, Pack, load, pack, read_pairs, split
 from degrain.train.devices import compile_for, cpu_has_bfloat16, exact
 from degrain.train.enlarge import enlarge, flatten
-from degrain.train.fit import psnr_loss
 from degrain.train.muon import orthogonalize
 from degrain.train.setup import train
 
@@ -182,7 +181,7 @@ def test_two_processes_train_one_net(folder: Path, tmp_path: Path) -> None:
 def test_nan_loss_stops_with_advice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(fit.LOSSES, "rms", lambda a, b: (a - b).mean() * float("nan"))
+    monkeypatch.setitem(losses.OF_ERROR, "rms", lambda error: error.mean() * float("nan"))
     with pytest.raises(TrainingError, match=r"became nan.*--resume"):
         run(folder, tmp_path / "run", steps=50)
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
@@ -411,8 +410,8 @@ def test_the_psnr_loss_is_minus_the_psnr() -> None:
     noisy = clean + torch.tensor([0.02, 0.2]).view(2, 1, 1, 1) * torch.randn(2, 1, 16, 16)
     decibels = [psnr(a.numpy(), b.numpy()) for a, b in zip(clean[:, 0], noisy[:, 0], strict=True)]
     expected = -sum(decibels) / 2 * math.log(10) / 20
-    assert float(psnr_loss(noisy, clean)) == pytest.approx(expected, abs=0.01)
-    assert float(psnr_loss(clean, clean)) == pytest.approx(math.log(0.5 / 255), rel=1e-4)
+    assert float(losses.loss("psnr", noisy, clean)) == pytest.approx(expected, abs=0.01)
+    assert float(losses.loss("psnr", clean, clean)) == pytest.approx(math.log(0.5 / 255), rel=1e-4)
 
 
 def test_the_average_moves_its_share_towards_the_net() -> None:

@@ -173,6 +173,8 @@ class Train:
     """Side of a crop, instead of the recipe's; pictures must be at least as large."""
     loss: Annotated[str | None, arg(metavar="rms|psnr|soft-psnr|l1|mse|charbonnier")] = None
     """What is made small, instead of the recipe's."""
+    teacher: Annotated[str | None, arg(metavar="MODEL|RUN")] = None
+    """Learn from the answers of this better U-Net too, which makes small batches less noisy."""
     lr: Annotated[float | None, arg(metavar="X")] = None
     """First step length, instead of the recipe's; a smaller one suits fine-tuning."""
     seed: Annotated[int | None, arg(metavar="N")] = None

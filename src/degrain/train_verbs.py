@@ -37,6 +37,7 @@ def train_run(options: Train) -> int:
             batch=options.batch,
             crop=options.crop,
             loss=options.loss,
+            teacher=options.teacher,
             lr=options.lr,
             seed=options.seed,
         )
@@ -50,6 +51,9 @@ def _train_three_phase(options: Train) -> int:
 
     if options.pairs or options.ids:
         msg = "The three phases train on folders of clean pictures: leave --pairs and --ids out."
+        raise UsageError(msg)
+    if options.teacher:
+        msg = "The three phases have no teacher but their discriminator: leave --teacher out."
         raise UsageError(msg)
     training = train_three_phase(
         options.recipe,

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from degrain.errors import TrainingError
 from degrain.nets import NETS
 from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import Camera, Noise, parse_noise
-from degrain.train import checkpoint
+from degrain.train import checkpoint, losses
 from degrain.train.averaging import follow
 from degrain.train.camera import photograph
 from degrain.train.data import CropSource
@@ -33,42 +31,13 @@ from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
 from degrain.train.soap import Soap
 from degrain.train.state import State
+from degrain.train.teacher import answer, load_teacher
 from degrain.train.watch import Validation, Watch
 
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 
 ENDS: Final = ("head", "tail")
 """Names of the modules at both ends of a net, which Muon leaves to AdamW."""
-
-
-def rms_loss(output_nchw: Tensor, clean_nchw: Tensor) -> Tensor:
-    """Root of the mean squared error of each crop, averaged over the crops.
-
-    Squared error, which PSNR is made of, but no crop counts for much more than another: with
-    plain MSE the noisiest crops would decide every step.
-    """
-    return ((output_nchw - clean_nchw).square().mean((1, 2, 3)) + 1e-7).sqrt().mean()
-
-
-def psnr_loss(output_nchw: Tensor, clean_nchw: Tensor, floor_255: float = 0.5) -> Tensor:
-    """Negative PSNR of each crop (peak 1), in nepers instead of decibels, averaged.
-
-    Every decibel counts alike, at low and at high noise; `rms_loss` leans towards high noise. Below
-    the floor, in gray levels of 255, errors count less and less, so that clean crops do not decide.
-    """
-    error = (output_nchw - clean_nchw).square().mean((1, 2, 3))
-    return (error + (floor_255 / 255) ** 2).log().mean() / 2
-
-
-LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
-    "rms": rms_loss,
-    "psnr": psnr_loss,
-    "soft-psnr": partial(psnr_loss, floor_255=2.0),
-    "l1": functional.l1_loss,
-    "mse": functional.mse_loss,
-    "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),
-    "patch-sum": lambda a, b: (a - b).square().sum((1, 2, 3)).mean(),
-}
 
 
 def build_net(recipe: Recipe) -> nn.Module:
@@ -124,8 +93,9 @@ def fit(
         TrainingError: the loss is no longer a number; the last good checkpoint stays.
     """
     noise = parse_noise(recipe.noise)
-    loss_of = LOSSES[recipe.loss]
-    compile_for(state.net, crops.starts.device)
+    device = crops.starts.device
+    teacher = load_teacher(recipe.teacher, recipe.channels, device) if recipe.teacher else None
+    compile_for(state.net, device)
     model = processes.wrap(state.net)
     border = int(getattr(state.net, "border_px", 0))
     given = {"surrounded": True} if border else {}
@@ -135,8 +105,9 @@ def fit(
     while (progress := spent(recipe, state)) < 1:
         set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
         noisy, clean = draw_batch(crops, noise, recipe, state.step, processes, border)
-        with autocast(noisy.device, fast=recipe.fast):
-            loss = loss_of(model(noisy, **given).float(), clean)
+        with autocast(device, fast=recipe.fast):
+            taught = answer(teacher, noisy)
+            loss = losses.loss(recipe.loss, model(noisy, **given).float(), clean, taught)
         for optimizer in state.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()

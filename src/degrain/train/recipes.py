@@ -29,6 +29,8 @@ class Recipe:
         gray: conversion of color pictures for a grey net: `luma` or `average`.
         loss: `rms`, `psnr`, `soft-psnr`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared
             error summed over a crop, averaged over crops.
+        teacher: empty, or a trained U-Net (name, ONNX file or run folder) whose answers count
+            beside the clean pictures, see `train.losses`.
         optimizer: `muon` (kernels inside the net; the ends by AdamW), `soap` (all kernels; for
             small nets), `adamw` or `sgd` (without momentum).
         lr: step length of Muon, or of Soap, AdamW or SGD where that is the optimizer.
@@ -61,6 +63,7 @@ class Recipe:
     noise: str = "gaussian:0-55"
     gray: str = "luma"
     loss: str = "rms"
+    teacher: str = ""
     optimizer: str = "muon"
     lr: float = 0.008
     lr_ends: float = 1e-3

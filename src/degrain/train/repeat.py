@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from degrain.train.recipes import RECIPES
 from degrain.train.three_phase_recipes import THREE_PHASE
 
-OPTIONS = ("noise", "loss", "lr", "batch", "crop", "seed")
+OPTIONS = ("noise", "loss", "teacher", "lr", "batch", "crop", "seed")
 PHASE_OPTIONS = ("noise", "lp_weight", "lp_power", "discriminator", "lr", "batch", "crop", "seed")
 """Fields of the recipes, one-phase and three-phase, that `degrain train` has options for."""
 
@@ -42,7 +43,12 @@ def _changed(
     recipe: Mapping[str, Any], usual: Mapping[str, Any], options: Sequence[str]
 ) -> list[str]:
     return [
-        f"--{option.replace('_', '-')} {recipe[option]}"
+        f"--{option.replace('_', '-')} {_without_folder(recipe[option])}"
         for option in options
-        if recipe[option] != usual.get(option)
+        if recipe.get(option, usual.get(option)) != usual.get(option)
     ]
+
+
+def _without_folder(value: Any) -> Any:
+    """A file's name without the folders it lies in; anything else as it is."""
+    return Path(value).name if isinstance(value, str) else value

@@ -15,8 +15,9 @@ from degrain.noise import parse_noise
 from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
-from degrain.train.fit import LOSSES, build_net, fit, new_state, takes_photographs
+from degrain.train.fit import build_net, fit, new_state, takes_photographs
 from degrain.train.layerwise import fit_layers, stage
+from degrain.train.losses import LOSSES, OF_ERROR
 from degrain.train.recipes import Recipe
 from degrain.train.state import State
 from degrain.train.watch import Validation, Watch
@@ -49,8 +50,8 @@ def train(
         ids: name or file of a list of pictures: train on these only, see `lists.select`.
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
-        changes: fields of the recipe to replace (`noise`, `loss`, `lr`, `seed`, `batch`, `crop`,
-            `steps`, `minutes`); None leaves the recipe's value.
+        changes: fields of the recipe to replace (`noise`, `loss`, `teacher`, `lr`, `seed`, `batch`,
+            `crop`, `steps`, `minutes`); None leaves the recipe's value.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -111,12 +112,26 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
         if given.get(option, 1) <= 0:
             msg = f"--{option} {given[option]} makes no sense; give a positive number."
             raise UsageError(msg)
-    if given.get("loss", "rms") not in LOSSES:
-        msg = f"Unknown loss {given['loss']!r}; use {', '.join(sorted(LOSSES))}."
-        raise UsageError(msg)
     recipe = recipes.find_recipe(name)
     recipe = recipes.with_budget(recipe, given.pop("steps", None), given.pop("minutes", None))
-    return dataclasses.replace(recipe, **given)
+    if "lr" in given:
+        # Fine-tuning takes small steps everywhere: those of the ends go with the others.
+        given.setdefault("lr_ends", recipe.lr_ends * given["lr"] / recipe.lr)
+    recipe = dataclasses.replace(recipe, **given)
+    _require_loss(recipe)
+    return recipe
+
+
+def _require_loss(recipe: Recipe) -> None:
+    if recipe.loss not in LOSSES:
+        msg = f"Unknown loss {recipe.loss!r}; use {', '.join(sorted(LOSSES))}."
+        raise UsageError(msg)
+    if recipe.teacher and recipe.loss not in OF_ERROR:
+        msg = f"With a teacher the loss must be one of {', '.join(OF_ERROR)}, not {recipe.loss}."
+        raise UsageError(msg)
+    if recipe.teacher and recipe.net == "jain-seung-2008":
+        msg = "The networks of Jain & Seung see what lies around a crop; leave --teacher out."
+        raise UsageError(msg)
 
 
 def _resumed(run: Path, given: Mapping[str, Any]) -> Recipe:

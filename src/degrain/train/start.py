@@ -32,11 +32,20 @@ def load_weights(net: nn.Module, model: str) -> None:
         ModelError: a tensor is missing or does not fit.
         TrainingError: the run folder has no checkpoint.
     """
+    grow_into(net, stored_weights(model), model)
+
+
+def stored_weights(model: str) -> Mapping[str, Tensor]:
+    """The weights of a model, by name, ONNX file or run folder.
+
+    Raises:
+        ModelError: there is no such model, or its file is damaged.
+        TrainingError: the run folder has no checkpoint.
+    """
     if Path(model).is_dir():
-        stored = checkpoint.load(Path(model) / "checkpoint.pt")["average"]
-        grow_into(net, stored, model)
-        return
-    grow_into(net, read_weights(load_model(model).path), model)
+        average: Mapping[str, Tensor] = checkpoint.load(Path(model) / "checkpoint.pt")["average"]
+        return average
+    return read_weights(load_model(model).path)
 
 
 def grow_into(net: nn.Module, stored: Mapping[str, Tensor], model: str) -> None:
