@@ -302,3 +302,21 @@ def test_what_cannot_be_learned(tmp_path, capsys):
     assert main(["bench", "learn", "epll", *words, "--effort", "2"]) == 2
     assert main(["bench", "learn", "epll", *words]) == 2
     assert "no picture" in capsys.readouterr().err
+
+
+def test_a_color_network_judged_on_gray_sees_the_picture_three_times() -> None:
+    noisy = np.random.default_rng(0).normal(0.5, 0.05, (24, 40)).astype(np.float32)
+    result, known = open_method("degrain-photo", gray=True, threads=1).run(noisy, "gaussian:12")
+    three = np.repeat(noisy[..., np.newaxis], 3, axis=2)
+    in_color, _ = open_method("degrain-photo", gray=False, threads=1).run(three, "gaussian:12")
+    np.testing.assert_allclose(result, in_color.mean(axis=2), atol=1e-6)
+    assert known == "blind"
+
+
+def test_auto_is_one_network_whatever_the_noise() -> None:
+    """A row of the bench is of one network, though "auto" itself looks at gray pictures."""
+    rng = np.random.default_rng(0)
+    coarse = np.kron(rng.normal(0.5, 0.05, (40, 40)), np.ones((2, 2))).astype(np.float32)
+    method, gray = (open_method(name, gray=True, threads=1) for name in ("auto", "degrain-gray"))
+    assert (method.name, method.version) == (gray.name, gray.version)
+    np.testing.assert_array_equal(method.run(coarse, "real")[0], gray.run(coarse, "real")[0])

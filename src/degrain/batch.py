@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from degrain.denoise import Denoiser
     from degrain.files import Job
     from degrain.picture import Picture
+    from degrain.zoo.card import ModelCard
 
 PIPE = Path("-")
 FAILED, USAGE = 1, 2
@@ -278,31 +279,31 @@ def _denoise(
     started = time.perf_counter()
     picture = ends.read()
     sigma = one_sigma(noise_sigma_255(picture))
-    model = denoiser.model_name(picture.channels)
+    choice = denoiser.choose(picture.pages[0], sigma)
     told = options.sigma is not None or options.strength == 0
     clean = denoiser.picture(
         picture,
         strength=options.strength,
         sigma=options.sigma,
         on_progress=on_progress,
-        noise_sigma_255=sigma,
+        first=choice,
     )
     ends.write(clean)
     done = replace(
         outcome,
         status="denoised",
-        model=model,
-        precision="float" if told else denoiser.precision(picture.pages[0], sigma),
+        model=choice.model,
+        precision="float" if told else choice.precision,
         noise_sigma_255=round(sigma, 2),
         seconds=round(time.perf_counter() - started, 3),
         megapixels=round(picture.megapixels, 6),
     )
-    return _checked(done, denoiser, options, picture, clean, sigma)
+    return _checked(done, choice.card, options, picture, clean, sigma)
 
 
 def _checked(
     outcome: Outcome,
-    denoiser: Denoiser,
+    card: ModelCard,
     options: Denoise,
     picture: Picture,
     clean: Picture,
@@ -311,10 +312,9 @@ def _checked(
     """The outcome with the self-check, or without --json with what costs nothing of it."""
     from degrain.check import check, out_of_range
 
-    card = denoiser.card(picture.channels) if options.strength > 0 else None
     page = picture.pages[0]
     if not options.json:
-        warning = None if card is None else out_of_range(sigma, page.shape, card)
+        warning = out_of_range(sigma, page.shape, card) if options.strength > 0 else None
         return replace(outcome, warning=warning)
     result = check(page, clean.pages[0], card=card, strength=options.strength, sigma=options.sigma)
     found = asdict(result)

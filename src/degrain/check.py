@@ -19,7 +19,6 @@ and memory do not grow with the picture: of a large one 16 windows are taken.
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,12 +30,8 @@ from degrain.arrays import check_array
 from degrain.depth import white_of
 from degrain.errors import PictureError
 from degrain.estimate import estimate_noise
+from degrain.whiteness import FEWEST_PIXELS, coarse_noise, rms, windows_of
 from degrain.zoo.card import ModelCard
-
-WINDOW = 128
-"""Side of a window in pixels, an even number."""
-WINDOWS = 4
-"""Windows along either axis; pictures with no more pixels than all of them are taken whole."""
 
 CAMERA_RANGE = (0.0, 55.0)
 """Levels of the white noise within `camera` (see degrain.camera)."""
@@ -50,8 +45,6 @@ REMOVED = 3.0
 """Root mean square of what was taken out from which its correlation is judged, in gray levels."""
 CORRELATED = 0.3
 """Correlation above which it is no white noise."""
-FEWEST_PIXELS = 64 * 64
-"""No warning for smaller pictures, where estimates mean little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +104,19 @@ def check(
         raise PictureError(msg)
     before, after = _colors(noisy), _colors(clean)
     unit = 255 / white_of(noisy.dtype)
-    windows = _windows(*before.shape[:2])
+    windows = windows_of(*before.shape[:2])
     taken = [_floats(before[window]) - _floats(after[window]) for window in windows]
     found = Check(
         noise_before=_levels(before, unit),
         noise_after=_levels(after, unit),
-        coarse_noise_before=_coarse_noise(before, windows, unit),
-        coarse_noise_after=_coarse_noise(after, windows, unit),
-        removed=_rms(np.concatenate([part.ravel() for part in taken])) * unit,
+        coarse_noise_before=coarse_noise(before, windows, unit),
+        coarse_noise_after=coarse_noise(after, windows, unit),
+        removed=rms(np.concatenate([part.ravel() for part in taken])) * unit,
         residual_correlation=_correlation(taken),
     )
     if card is None or strength == 0:
         return found
-    warning = out_of_range(_rms(found.noise_before), before.shape, card)
+    warning = out_of_range(rms(found.noise_before), before.shape, card)
     if warning is None and _is_large(before.shape):
         warning = _noise_left(found, strength)
         if warning is None and sigma is None:
@@ -159,7 +152,7 @@ def _is_large(shape: tuple[int, ...]) -> bool:
 def _noise_left(found: Check, strength: float) -> str | None:
     """A sentence if much of the noise that should be gone is still there."""
     share = 1 - (1 - LEFT_SHARE) * strength
-    fine = _rms(found.noise_after), _rms(found.noise_before), LEFT_FINE
+    fine = rms(found.noise_after), rms(found.noise_before), LEFT_FINE
     coarse = found.coarse_noise_after or 0.0, found.coarse_noise_before or 0.0, LEFT_COARSE
     for after, before, least in (fine, coarse):
         if after > max(least, share * before):
@@ -200,45 +193,8 @@ def _levels(page: NDArray[Any], unit: float) -> tuple[float, ...]:
     return tuple(float(sigma) * unit for sigma in estimate_noise(page))
 
 
-def _windows(height: int, width: int) -> list[tuple[slice, slice]]:
-    """The whole picture, or up to 16 windows spread evenly over it."""
-    if height * width <= (WINDOW * WINDOWS) ** 2:
-        return [(slice(0, height), slice(0, width))]
-    return list(itertools.product(_spans(height), _spans(width)))
-
-
-def _spans(length: int) -> list[slice]:
-    side = min(WINDOW, length)
-    starts = np.linspace(0, length - side, min(WINDOWS, length // side)).astype(int)
-    return [slice(start, start + side) for start in starts]
-
-
 def _floats(crop: NDArray[Any]) -> NDArray[np.float32]:
     return crop.astype(np.float32)
-
-
-def _rms(values: Any) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
-def _coarse_noise(
-    page: NDArray[Any], windows: list[tuple[slice, slice]], unit: float
-) -> float | None:
-    """Noise of the means of 2×2 pixels, times two; windows are looked at one above the other."""
-    halves = [_half(_floats(page[window])) for window in windows]
-    if halves[0].size == 0:
-        return None
-    return 2 * _rms(estimate_noise(np.concatenate(halves))) * unit
-
-
-def _half(x_hwc: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of 2×2 pixels; an odd last row or column is left out."""
-    height, width = x_hwc.shape[0] // 2 * 2, x_hwc.shape[1] // 2 * 2
-    even = x_hwc[:height, :width]
-    mean: NDArray[np.float32] = (
-        even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    )
-    return mean / np.float32(4)
 
 
 def _correlation(residuals: list[NDArray[np.float32]]) -> float | None:

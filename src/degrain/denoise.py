@@ -40,13 +40,30 @@ _FLOATS_PER_PIXEL = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What works on a page.
+
+    Attributes:
+        model: the network's name.
+        card: its card.
+        precision: "float" or "int8": which version of it.
+        key: what it is loaded by.
+    """
+
+    model: str
+    card: ModelCard
+    precision: str
+    key: str | Path
+
+
+@dataclass(frozen=True, slots=True)
 class _Wishes:
     """What one call asks for; see `Denoiser.__call__`."""
 
     strength: float
     sigma: float | None
     on_progress: Progress | None
-    first_noise_255: float | None = None
+    first: Choice | None = None
 
 
 def check_request(strength: float, sigma: float | None) -> None:
@@ -71,7 +88,7 @@ class Denoiser:
 
     Args:
         model: a model's name, the path of an ONNX file, "auto": the best one for the picture's
-            channels, or "fast": a small one.
+            channels and, if it is gray, for its noise (see `choose`), or "fast": a small one.
         threads: how many cores one call may use; None: all that this process may use.
         memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
             with it, results do not change.
@@ -166,15 +183,15 @@ class Denoiser:
         strength: float = 1.0,
         sigma: float | None = None,
         on_progress: Progress | None = None,
-        noise_sigma_255: float | None = None,
+        first: Choice | None = None,
     ) -> Picture:
         """Denoise every page of a picture; alpha, metadata and origin stay as they are.
 
-        The arguments are those of a call, and `noise_sigma_255`: the noise level of the first page
-        on the 0..255 scale, root mean square over channels, if it has been estimated already.
+        The arguments are those of a call, and `first`: what works on the first page, if it has been
+        chosen already.
         """
         outs = tuple(np.empty_like(page, order="C", subok=False) for page in picture.pages)
-        self._pages(picture.pages, outs, _Wishes(strength, sigma, on_progress, noise_sigma_255))
+        self._pages(picture.pages, outs, _Wishes(strength, sigma, on_progress, first))
         return picture.with_pages(outs)
 
     def file(
@@ -208,26 +225,40 @@ class Denoiser:
         return clean
 
     def model_name(self, channels: int) -> str:
-        """The name of the model that works on pictures of 1 (grey) or 3 (color) channels."""
-        key = self._versions.key(channels)
-        return key if isinstance(key, str) and store.has_model(key) else self.card(channels).name
+        """The name of the model for pictures of 1 (grey) or 3 (color) channels.
+
+        Where "auto" looks at the noise of a gray picture (see `choose`), the one for white noise.
+        """
+        return self._name(self._versions.key(channels))
 
     def card(self, channels: int) -> ModelCard:
         """The card of that model."""
         return self._versions.load(self._versions.key(channels))[0]
 
-    def precision(self, page: NDArray[Any], sigma_255: float | None = None) -> str:
-        """What a page is worked on in: "float" or "int8".
+    def choose(self, page: NDArray[Any], noise_sigma_255: float | None = None) -> Choice:
+        """What works on a page, unless it is told a noise level: that is always done in floats.
+
+        "auto" takes `degrain-photo` for color, and for gray pictures whose noise is coarse, as
+        that of cameras and scanners is; for other gray ones `degrain-gray`, which knows white noise
+        only and takes that off better (`degrain.whiteness`).
 
         Args:
             page: H×W×C.
-            sigma_255: its noise level on the 0..255 scale, if known; None: it is estimated.
+            noise_sigma_255: its noise level on the 0..255 scale, root mean square over channels, if
+                known; None: it is estimated where that is needed.
         """
-        if self._precision != "auto":
-            return self._precision
-        if self._detail is not None:
-            return "float"
-        return choose(self.card(page.shape[2]), page, sigma_255)
+        key = self._versions.key_for(page)
+        card, _ = self._versions.load(key)
+        precision = self._precision
+        if precision == "auto":
+            told = self._detail is not None
+            precision = "float" if told else choose(card, page, noise_sigma_255)
+        return Choice(self._name(key), card, precision, key)
+
+    def _name(self, key: str | Path) -> str:
+        if isinstance(key, str) and store.has_model(key):
+            return key
+        return self._versions.load(key)[0].name
 
     def _from_path(self, path: Path, wishes: _Wishes) -> Any:
         from degrain import files
@@ -280,21 +311,14 @@ class Denoiser:
                 report(page.shape[0] * page.shape[1])
             else:
                 self._page(page, out, wishes, report)
-            wishes = replace(wishes, first_noise_255=None)  # what is known is not of the others
+            wishes = replace(wishes, first=None)  # that was not chosen for the others
 
     def _page(
         self, page: NDArray[Any], out: NDArray[Any], wishes: _Wishes, report: Callable[[int], None]
     ) -> None:
-        key = self._versions.key(page.shape[2])
-        card, engine = self._versions.load(key)
-        if wishes.sigma is not None:
-            if self._precision == "int8":
-                msg = "Only the float version can be told a noise level; leave out one of the two."
-                raise UsageError(msg)
-            engine = self._versions.told(key, page, wishes.sigma)
-        elif self.precision(page, wishes.first_noise_255) == "int8":
-            engine = self._versions.in_8_bits(key)
-        for tile in self._tiles(page, card):
+        choice = wishes.first or self.choose(page)
+        engine = self._engine(choice, page, wishes.sigma)
+        for tile in self._tiles(page, choice.card):
             noisy = to_float(page[tile.read.slices])
             clean = run_on_channels(engine, noisy)[:, :, *tile.kept]
             if wishes.strength < 1.0:
@@ -302,6 +326,16 @@ class Denoiser:
                 clean = noisy + np.float32(wishes.strength) * (clean - noisy)
             out[tile.inner.slices] = to_dtype(clean, out.dtype)
             report(tile.inner.pixels)
+
+    def _engine(self, choice: Choice, page: NDArray[Any], sigma: float | None) -> Engine:
+        if sigma is not None:
+            if self._precision == "int8":
+                msg = "Only the float version can be told a noise level; leave out one of the two."
+                raise UsageError(msg)
+            return self._versions.told(choice.key, page, sigma)
+        if choice.precision == "int8":
+            return self._versions.in_8_bits(choice.key)
+        return self._versions.load(choice.key)[1]
 
     def _tiles(self, page: NDArray[Any], card: ModelCard) -> list[tiling.Tile]:
         """The tiling that keeps within the memory budget."""

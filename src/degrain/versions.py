@@ -14,6 +14,7 @@ from degrain.depth import white_of
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError
 from degrain.estimate import estimate_noise
+from degrain.whiteness import noise_is_white
 from degrain.zoo import store
 from degrain.zoo.card import ModelCard
 
@@ -26,6 +27,8 @@ BY_CHANNELS: Final = {
     "fast": ("degrain-gray-fast", "degrain-color-fast"),
 }
 """Words for the model -> the model for gray and the one for color pictures."""
+COARSE_GRAY: Final = "degrain-photo"
+"""What "auto" takes for gray pictures whose noise is not white."""
 
 
 class Versions:
@@ -52,6 +55,12 @@ class Versions:
         if self._model not in BY_CHANNELS:
             return self._model
         return BY_CHANNELS[str(self._model)][0 if channels == 1 else 1]
+
+    def key_for(self, page: NDArray[Any]) -> str | Path:
+        """What to load for this page, H×W×C."""
+        if self._model == "auto" and page.shape[2] == 1 and not noise_is_white(page):
+            return COARSE_GRAY
+        return self.key(page.shape[2])
 
     def load(self, key: str | Path) -> tuple[ModelCard, Engine]:
         """Card and engine, loaded once however many threads ask."""

@@ -181,11 +181,13 @@ def _told(method: Method, name: str, sigma_255: float) -> Method:
 def _model(name: str, *, gray: bool, threads: int | None) -> Method:
     """A model of the zoo, tiled as the command does it."""
     from degrain.denoise import Denoiser
+    from degrain.versions import BY_CHANNELS
     from degrain.zoo.store import load_model
 
-    denoiser = Denoiser(name, threads=threads)
-    card = load_model(denoiser.model_name(1 if gray else 3))
-    _right_channels(card, gray=gray)
+    if name in BY_CHANNELS:
+        # "auto" looks at the noise of every gray picture; but a row is of one network.
+        name = Denoiser(name).model_name(1 if gray else 3)
+    card, denoiser = load_model(name), Denoiser(name, threads=threads)
     return Method(card.name, card.sha256[:12], blind=True, denoise=_blindly(denoiser))
 
 

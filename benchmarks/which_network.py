@@ -1,0 +1,105 @@
+"""Which network for gray pictures: the one for white noise, or the one for cameras?
+
+    python benchmarks/which_network.py --data PATH... [--pairs NOISY CLEAN]
+
+PATHs are the folders or packs of training pictures, of which every 20th is held out, as training
+does; their middles of 256×256 pixels in gray count, with noise, in 8 bits. Of the pairs the whole
+pictures count. For each kind of noise it prints how coarse the noise is (see `degrain.whiteness`),
+how often it is held for white, and the mean PSNR in dB with `degrain-gray`, with `degrain-photo`
+and with the one that "auto" takes; then the worst picture with each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrain import Denoiser
+from degrain.bench.report import markdown_table
+from degrain.estimate import estimate_noise
+from degrain.metrics import psnr
+from degrain.noise import parse_noise
+from degrain.train.data import load, read_pairs, split, to_channels
+from degrain.whiteness import coarse_noise, noise_is_white, rms, windows_of
+
+SIDE_PX = 256
+NOISE = (
+    "gaussian:0 gaussian:2 gaussian:5 gaussian:10 gaussian:25 gaussian:50 poisson:1000 poisson:100 "
+    "camera jpeg:60"
+)
+NETWORKS = ("degrain-gray", "degrain-photo")
+
+Gray = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--pairs", type=Path, nargs=2, metavar=("NOISY", "CLEAN"))
+    parser.add_argument("--noise", nargs="+", default=NOISE.split())
+    options = parser.parse_args()
+    sets = damaged(options.data, options.noise)
+    if options.pairs:
+        noisy, clean = read_pairs(*options.pairs)
+        sets["real pairs"] = list(zip(grays(noisy), grays(clean), strict=True))
+    denoisers = [Denoiser(name) for name in NETWORKS]
+    rows = [[spec, *measure(pairs, denoisers)] for spec, pairs in sets.items()]
+    heads = ["noise", "coarse / fine", "held for white", *NETWORKS, "the chosen one"]
+    print(markdown_table([*heads, *(f"worst, {name}" for name in (*NETWORKS, "chosen"))], rows))
+
+
+def grays(packed: Any) -> list[Gray]:
+    """The pictures of a pack in gray, H×W×1."""
+    return [to_channels(picture, 1) for picture in packed.pictures]
+
+
+def damaged(data: list[Path], specs: list[str]) -> dict[str, list[tuple[Gray, Gray]]]:
+    """Noisy and clean pictures by kind of noise."""
+    clean = [middle(picture) for picture in grays(split(load(data))[1])]
+    return {spec: [(add(spec, k, part), part) for k, part in enumerate(clean)] for spec in specs}
+
+
+def middle(picture: Gray) -> Gray:
+    """Its middle square, or what there is of it."""
+    top, left = (max(0, (size - SIDE_PX) // 2) for size in picture.shape[:2])
+    return picture[top : top + SIDE_PX, left : left + SIDE_PX]
+
+
+def add(spec: str, seed: int, clean: Gray) -> Gray:
+    """The picture with noise, clipped and rounded to 8 bits."""
+    noisy = parse_noise(spec).add(clean / np.float32(255), np.random.default_rng(seed))
+    return np.clip(np.rint(noisy * 255), 0, 255).astype(np.uint8)
+
+
+def measure(pairs: list[tuple[Gray, Gray]], denoisers: list[Denoiser]) -> list[str]:
+    """The cells of a row."""
+    white = np.array([noise_is_white(noisy) for noisy, _ in pairs])
+    found = np.array(
+        [[min(99.0, psnr(c, d(n), data_range=255)) for d in denoisers] for n, c in pairs]
+    )
+    chosen = np.where(white, found[:, 0], found[:, 1])
+    columns = [*found.T, chosen]
+    ratio = np.median([coarseness(noisy) for noisy, _ in pairs])
+    means = [f"{column.mean():.2f}" for column in columns]
+    return [
+        f"{ratio:.2f}",
+        f"{white.mean():.0%}",
+        *means,
+        *(f"{column.min():.1f}" for column in columns),
+    ]
+
+
+def coarseness(page: Gray) -> float:
+    """Coarse noise over fine noise."""
+    fine = rms(estimate_noise(page))
+    coarse = coarse_noise(page, windows_of(*page.shape[:2]), unit=1.0)
+    return (coarse or 0.0) / max(fine, 1e-3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Is the noise of a picture white, that is, independent from pixel to pixel?
+
+The noise is estimated twice: at full size, and of the means of 2×2 pixels, times two. White noise
+gives the same number both times. Smoothing, demosaicing and JPEG leave coarse noise: a camera's
+picture has three to four times as much of it, estimated like that, as fine one. So has one with
+hardly any noise, whose texture is coarse too.
+
+Time and memory do not grow with the picture: of a large one 16 windows are taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrain.depth import white_of
+from degrain.estimate import estimate_noise
+
+WINDOW = 128
+"""Side of a window in pixels, an even number."""
+WINDOWS = 4
+"""Windows along either axis; pictures with no more pixels than all of them are taken whole."""
+COARSEST = 1.5
+"""Coarse over fine noise up to which noise counts as white: what texture adds, and chance."""
+FAINT = 0.25
+"""Coarse noise below which there is none worth a name, in gray levels."""
+FEWEST_PIXELS = 64 * 64
+"""Smaller pictures give no answer."""
+
+Windows = list[tuple[slice, slice]]
+
+
+def noise_is_white(page: NDArray[Any]) -> bool:
+    """Whether the noise is white, as far as can be told; True where nothing speaks against it.
+
+    Args:
+        page: H×W×C, integers, or floats where 1.0 is white.
+    """
+    height, width = page.shape[:2]
+    if height * width < FEWEST_PIXELS:
+        return True
+    unit = 255 / white_of(page.dtype)
+    coarse = coarse_noise(page, windows_of(height, width), unit)
+    if coarse is None or coarse < FAINT:
+        return True
+    return coarse <= COARSEST * rms(estimate_noise(page)) * unit
+
+
+def coarse_noise(page: NDArray[Any], windows: Windows, unit: float) -> float | None:
+    """Noise of the means of 2×2 pixels, times two, the root mean square over channels.
+
+    Args:
+        page: H×W×C.
+        windows: parts of it, which are looked at one above the other.
+        unit: what one step of the picture is in the wanted units.
+
+    Returns:
+        None for pictures one pixel high or wide.
+    """
+    halves = [_half(page[window].astype(np.float32)) for window in windows]
+    if halves[0].size == 0:
+        return None
+    return 2 * rms(estimate_noise(np.concatenate(halves))) * unit
+
+
+def windows_of(height: int, width: int) -> Windows:
+    """The whole picture, or up to 16 windows spread evenly over it."""
+    if height * width <= (WINDOW * WINDOWS) ** 2:
+        return [(slice(0, height), slice(0, width))]
+    return list(itertools.product(_spans(height), _spans(width)))
+
+
+def rms(values: Any) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def _spans(length: int) -> list[slice]:
+    side = min(WINDOW, length)
+    starts = np.linspace(0, length - side, min(WINDOWS, length // side)).astype(int)
+    return [slice(start, start + side) for start in starts]
+
+
+def _half(x_hwc: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of 2×2 pixels; an odd last row or column is left out."""
+    height, width = x_hwc.shape[0] // 2 * 2, x_hwc.shape[1] // 2 * 2
+    even = x_hwc[:height, :width]
+    mean: NDArray[np.float32] = (
+        even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    )
+    return mean / np.float32(4)
