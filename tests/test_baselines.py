@@ -5,6 +5,7 @@ from degrain.bench import learning
 from degrain.bench.baselines import bls_gsm, epll, foe, ksvd, learned, patches, wnnm
 from degrain.bench.methods import BASELINES, known_sigma, open_method
 from degrain.cli import main
+from degrain.denoise import Denoiser
 from degrain.errors import UsageError
 from degrain.metrics import psnr
 
@@ -63,8 +64,8 @@ def test_a_level_of_its_own():
         assert known == "told"
         assert np.array_equal(result, open_method("tv", gray=True).run(noisy, "gaussian:25")[0])
     assert open_method("tv@12.5", gray=True).name == "tv@12.5"
-    with pytest.raises(UsageError, match="degrain-gray is blind"):
-        open_method("degrain-gray@25", gray=True)
+    with pytest.raises(UsageError, match="detail:divakar-babu is blind"):
+        open_method("detail:divakar-babu@25", gray=True)
     for wrong in ("tv@-1", "tv@nan"):
         with pytest.raises(UsageError, match="from 0 up"):
             open_method(wrong, gray=True)
@@ -320,3 +321,11 @@ def test_auto_is_one_network_whatever_the_noise() -> None:
     method, gray = (open_method(name, gray=True, threads=1) for name in ("auto", "degrain-gray"))
     assert (method.name, method.version) == (gray.name, gray.version)
     np.testing.assert_array_equal(method.run(coarse, "real")[0], gray.run(coarse, "real")[0])
+
+
+def test_a_network_is_told_a_level_as_the_command_tells_it() -> None:
+    noisy = with_noise(scene())
+    result, known = open_method("degrain-gray@40", gray=True, threads=1).run(noisy, "real")
+    assert known == "told"
+    expected = Denoiser("degrain-gray", threads=1)(noisy, sigma=40)
+    np.testing.assert_allclose(result, expected, atol=1e-6)

@@ -279,8 +279,7 @@ def _denoise(
     started = time.perf_counter()
     picture = ends.read()
     sigma = one_sigma(noise_sigma_255(picture))
-    choice = denoiser.choose(picture.pages[0], sigma)
-    told = options.sigma is not None or options.strength == 0
+    choice = denoiser.choose(picture.pages[0], sigma=options.sigma, noise_sigma_255=sigma)
     clean = denoiser.picture(
         picture,
         strength=options.strength,
@@ -293,7 +292,7 @@ def _denoise(
         outcome,
         status="denoised",
         model=choice.model,
-        precision="float" if told else choice.precision,
+        precision=choice.precision if options.strength > 0 else "float",
         noise_sigma_255=round(sigma, 2),
         seconds=round(time.perf_counter() - started, 3),
         megapixels=round(picture.megapixels, 6),

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from degrain import tiling
 from degrain.arrays import check_array, check_finite
 from degrain.depth import to_dtype, to_float
-from degrain.engines.channels import run_on_channels
 from degrain.engines.precision import check_precision, choose
 from degrain.engines.protocol import Engine
 from degrain.errors import PictureError, UsageError
 from degrain.picture import Picture
+from degrain.steering import Steering, steer
 from degrain.versions import Versions
 from degrain.zoo import store
 from degrain.zoo.card import ModelCard
@@ -154,15 +154,16 @@ class Denoiser:
             strength: 0 returns a copy, 1 the network's answer, between them a mixture.
             sigma: the noise level, where you know better than the network: standard deviation
                 0..255 on the scale of 8-bit gray levels whatever the depth (for floats 255 is
-                1.0), root mean square over channels; None: the network finds out by itself.
+                1.0), root mean square over channels. A higher one takes twice the time, see
+                `degrain.steering`. None: the network finds out by itself.
             on_progress: called with the fraction done after every tile.
 
         Returns:
             The same type, shape, dtype and range. Alpha is passed through untouched.
 
         Raises:
-            UsageError: strength outside 0..1, sigma outside 0..255 or a model that cannot be
-                told it, unknown model or one without 8-bit version, memory budget too small.
+            UsageError: strength outside 0..1, sigma outside 0..255, unknown model or one without
+                8-bit version, memory budget too small.
             PictureError: not a picture, or NaN or infinity in it.
             ModelError: the model is damaged or no denoiser.
         """
@@ -235,24 +236,32 @@ class Denoiser:
         """The card of that model."""
         return self._versions.load(self._versions.key(channels))[0]
 
-    def choose(self, page: NDArray[Any], noise_sigma_255: float | None = None) -> Choice:
-        """What works on a page, unless it is told a noise level: that is always done in floats.
+    def choose(
+        self,
+        page: NDArray[Any],
+        *,
+        sigma: float | None = None,
+        noise_sigma_255: float | None = None,
+    ) -> Choice:
+        """What works on a page.
 
         "auto" takes `degrain-photo` for color, and for gray pictures whose noise is coarse, as
         that of cameras and scanners is; for other gray ones `degrain-gray`, which knows white noise
-        only and takes that off better (`degrain.whiteness`).
+        only and takes that off better (`degrain.whiteness`). Told a level, it takes `degrain-gray`
+        or `degrain-color`, which believe it (`degrain.steering`).
 
         Args:
             page: H×W×C.
-            noise_sigma_255: its noise level on the 0..255 scale, root mean square over channels, if
+            sigma: the noise level that it will be told, on the 0..255 scale.
+            noise_sigma_255: its noise level on that scale, root mean square over channels, if
                 known; None: it is estimated where that is needed.
         """
-        key = self._versions.key_for(page)
+        key = self._versions.key_for(page, told=sigma is not None)
         card, _ = self._versions.load(key)
         precision = self._precision
         if precision == "auto":
-            told = self._detail is not None
-            precision = "float" if told else choose(card, page, noise_sigma_255)
+            level = noise_sigma_255 if sigma is None else sigma
+            precision = "float" if self._detail is not None else choose(card, page, level)
         return Choice(self._name(key), card, precision, key)
 
     def _name(self, key: str | Path) -> str:
@@ -316,23 +325,20 @@ class Denoiser:
     def _page(
         self, page: NDArray[Any], out: NDArray[Any], wishes: _Wishes, report: Callable[[int], None]
     ) -> None:
-        choice = wishes.first or self.choose(page)
-        engine = self._engine(choice, page, wishes.sigma)
+        choice = wishes.first or self.choose(page, sigma=wishes.sigma)
+        engine = self._engine(choice)
+        steering = Steering() if wishes.sigma is None else steer(page, wishes.sigma)
+        share = np.float32(wishes.strength * steering.share)
         for tile in self._tiles(page, choice.card):
             noisy = to_float(page[tile.read.slices])
-            clean = run_on_channels(engine, noisy)[:, :, *tile.kept]
-            if wishes.strength < 1.0:
+            clean = steering.run(engine, noisy, tile.read)[:, :, *tile.kept]
+            if share < 1.0:
                 noisy = noisy[:, :, *tile.kept]
-                clean = noisy + np.float32(wishes.strength) * (clean - noisy)
+                clean = noisy + share * (clean - noisy)
             out[tile.inner.slices] = to_dtype(clean, out.dtype)
             report(tile.inner.pixels)
 
-    def _engine(self, choice: Choice, page: NDArray[Any], sigma: float | None) -> Engine:
-        if sigma is not None:
-            if self._precision == "int8":
-                msg = "Only the float version can be told a noise level; leave out one of the two."
-                raise UsageError(msg)
-            return self._versions.told(choice.key, page, sigma)
+    def _engine(self, choice: Choice) -> Engine:
         if choice.precision == "int8":
             return self._versions.in_8_bits(choice.key)
         return self._versions.load(choice.key)[1]

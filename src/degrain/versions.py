@@ -5,34 +5,29 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
-from degrain.depth import white_of
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError
-from degrain.estimate import estimate_noise
 from degrain.whiteness import noise_is_white
 from degrain.zoo import store
 from degrain.zoo.card import ModelCard
-
-if TYPE_CHECKING:
-    from degrain.engines.steering import SteeredEngine
-
 
 BY_CHANNELS: Final = {
     "auto": ("degrain-gray", "degrain-photo"),
     "fast": ("degrain-gray-fast", "degrain-color-fast"),
 }
 """Words for the model -> the model for gray and the one for color pictures."""
+FOR_WHITE_NOISE: Final = ("degrain-gray", "degrain-color")
+"""What "auto" takes for a picture that is told its noise level, see `degrain.steering`."""
 COARSE_GRAY: Final = "degrain-photo"
 """What "auto" takes for gray pictures whose noise is not white."""
 
 
 class Versions:
-    """Finds the engine for a picture: the model's own, told the noise level, or in 8 bits.
+    """Finds the engine for a picture: the model's own, or in 8 bits.
 
     Safe to use from several threads. The arguments are those of `degrain.Denoiser`.
     """
@@ -43,7 +38,6 @@ class Versions:
         self._model, self._threads, self._detail = model, threads, detail
         self._lock = threading.Lock()
         self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
-        self._steered: dict[str | Path, SteeredEngine] = {}
         self._int8: dict[str | Path, Engine] = {}
 
     def add(self, card: ModelCard, engine: Engine) -> None:
@@ -56,9 +50,12 @@ class Versions:
             return self._model
         return BY_CHANNELS[str(self._model)][0 if channels == 1 else 1]
 
-    def key_for(self, page: NDArray[Any]) -> str | Path:
-        """What to load for this page, H×W×C."""
-        if self._model == "auto" and page.shape[2] == 1 and not noise_is_white(page):
+    def key_for(self, page: NDArray[Any], *, told: bool = False) -> str | Path:
+        """What to load for this page, H×W×C, which is told its noise level or not."""
+        gray = page.shape[2] == 1
+        if self._model == "auto" and told:
+            return FOR_WHITE_NOISE[0 if gray else 1]
+        if self._model == "auto" and gray and not noise_is_white(page):
             return COARSE_GRAY
         return self.key(page.shape[2])
 
@@ -99,21 +96,6 @@ class Versions:
         # Both engines keep their working memory.
         memory = 2 * card.memory_bytes_per_pixel
         return replace(card, memory_bytes_per_pixel=memory), BlendEngine(engine, partner, detail)
-
-    def told(self, key: str | Path, page: NDArray[Any], sigma_255: float) -> Engine:
-        """The engine that takes the noise of this page for that strong."""
-        from degrain.engines.onnx import OnnxEngine
-        from degrain.engines.steering import no_map, steered
-
-        card, engine = self.load(key)
-        if self._detail or not isinstance(engine, OnnxEngine) or not card.path.is_file():
-            raise no_map(card.name)
-        with self._lock:
-            if key not in self._steered:
-                self._steered[key] = steered(card, threads=self._threads)
-        found = estimate_noise(page) / white_of(page.dtype)
-        excess = (sigma_255 / 255) ** 2 - float(np.mean(found**2))
-        return replace(self._steered[key], excess=excess)
 
 
 def _matching(card: ModelCard, engine: Engine) -> Engine:

@@ -62,6 +62,7 @@ class Method:
         denoise: does it.
         slow: takes minutes a picture, so a run gives it a seeded subset of the pictures.
         told: σ in 0..1 that it is told whatever the noise is; None: that of the noise.
+        tell: does it told σ, where a blind method can be told.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Method:
     denoise: Denoise
     slow: bool = False
     told: float | None = None
+    tell: Denoise | None = None
 
     def run(self, noisy: Floats, spec: str) -> tuple[Floats, str]:
         """The denoised picture, and how σ was known: "blind", "told" or "estimated".
@@ -169,13 +171,14 @@ def _split_level(name: str) -> tuple[str, float | None]:
 
 def _told(method: Method, name: str, sigma_255: float) -> Method:
     """The method, told one level."""
-    if method.blind:
+    if method.blind and method.tell is None:
         msg = f"The method {method.name} is blind and cannot be told a level; leave @ away."
         raise UsageError(msg)
     if not (math.isfinite(sigma_255) and sigma_255 >= 0):
         msg = f"The level of {name} must be a number from 0 up, of 255."
         raise UsageError(msg)
-    return replace(method, name=name, told=sigma_255 / 255)
+    denoise = method.tell or method.denoise
+    return replace(method, name=name, told=sigma_255 / 255, blind=False, denoise=denoise)
 
 
 def _model(name: str, *, gray: bool, threads: int | None) -> Method:
@@ -188,7 +191,8 @@ def _model(name: str, *, gray: bool, threads: int | None) -> Method:
         # "auto" looks at the noise of every gray picture; but a row is of one network.
         name = Denoiser(name).model_name(1 if gray else 3)
     card, denoiser = load_model(name), Denoiser(name, threads=threads)
-    return Method(card.name, card.sha256[:12], blind=True, denoise=_blindly(denoiser))
+    blindly, told = _blindly(denoiser), _steered(denoiser)
+    return Method(card.name, card.sha256[:12], blind=True, denoise=blindly, tell=told)
 
 
 def _detail(name: str, *, gray: bool, threads: int | None) -> Method:
@@ -211,6 +215,11 @@ def _right_channels(card: ModelCard, *, gray: bool) -> None:
 
 def _blindly(denoiser: Denoiser) -> Denoise:
     return lambda noisy, _: np.asarray(denoiser(noisy), dtype=np.float32)
+
+
+def _steered(denoiser: Denoiser) -> Denoise:
+    """With `--sigma`, as the command has it."""
+    return lambda noisy, sigma: np.asarray(denoiser(noisy, sigma=255 * sigma), dtype=np.float32)
 
 
 def _onnx(name: str, *, gray: bool, threads: int | None) -> Method:
