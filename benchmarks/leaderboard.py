@@ -36,7 +36,13 @@ degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.j
 degrain bench color --data CLEAN --noisy NOISY -o benchmarks/results/nam-real.jsonl \\
     --method noisy degrain-color degrain-photo onnx:dncnn_b_color.onnx onnx:ffdnet_color.onnx@5 \\
     onnx:ffdnet_color.onnx@7.5 onnx:ffdnet_color.onnx@10 onnx:ffdnet_color.onnx@12.5 \\
-    onnx:ffdnet_color.onnx@15
+    onnx:ffdnet_color.onnx@15 degrain-color@10 degrain-color@15 degrain-color@20 \\
+    degrain-color@25 degrain-color@30
+degrain bench gray --data CLEAN --noisy NOISY -o benchmarks/results/nam-real-gray.jsonl \\
+    --method noisy degrain-gray degrain-photo onnx:dncnn_b_gray.onnx onnx:ffdnet_gray.onnx@5 \\
+    onnx:ffdnet_gray.onnx@7.5 onnx:ffdnet_gray.onnx@10 onnx:ffdnet_gray.onnx@12.5 \\
+    onnx:ffdnet_gray.onnx@15 degrain-gray@5 degrain-gray@7.5 degrain-gray@10 degrain-gray@12.5 \\
+    degrain-gray@15
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/clean-color.jsonl \\
     --noise gaussian:0 --method degrain-photo
 python benchmarks/throughput.py degrain-gray degrain-color degrain-gray-fast degrain-color-fast \\

@@ -37,7 +37,15 @@ ONE_LEVEL = {
     "the same, blind: σ estimated from the whole picture": "python:benchmarks/estimated_level.py",
     "the best variant (17×17 pixels), a network for each σ": "onnx:best-{}.onnx",
 }
-TOLD_FFDNET = "onnx:ffdnet_color.onnx@"
+BLIND = {
+    "`degrain-photo`, what `auto` takes": "degrain-photo",
+    "`degrain-color`, `degrain-gray`: white noise only": "degrain-{kind}",
+}
+COUNT = 5
+TOLD = {
+    f"the same, told the best of {COUNT} levels (`--sigma`)": "degrain-{kind}@",
+    f"FFDNet, told the best of {COUNT} levels": "onnx:ffdnet_{kind}.onnx@",
+}
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
 
 
@@ -85,23 +93,29 @@ def measured(kind: str, model: str = "") -> dict[str, float]:
 
 
 def real() -> str:
-    """Mean PSNR on real noisy photographs."""
-    (comparison,) = read_comparisons(RESULTS / "nam-real.jsonl")
+    """Mean PSNR on real noisy photographs, in color and made gray."""
+    columns = [of_real("color", "nam-real.jsonl"), of_real("gray", "nam-real-gray.jsonl")]
+    lines = ["| 25 real noisy photographs | color | made gray |", "|---|---|---|"]
+    lines += [row([label, *(column[label] for column in columns)]) for label in columns[0]]
+    return "\n".join(lines)
+
+
+def of_real(kind: str, results: str) -> dict[str, str]:
+    """Row -> mean PSNR; of what is told a level the best of its levels, which is named."""
+    (comparison,) = read_comparisons(RESULTS / results)
     means = {
         who[0]: fmean(comparison.psnr(who, comparison.specs[0]).values())
         for who in comparison.competitors
     }
-    levels = {name: mean for name, mean in means.items() if name.startswith(TOLD_FFDNET)}
-    best = max(levels, key=lambda name: levels[name])
-    shown = {
-        "noisy": means["noisy"],
-        "`degrain-color`": means["degrain-color"],
-        "`degrain-photo`": means["degrain-photo"],
-        f"FFDNet, told σ {best.partition('@')[2]}, its best of {len(levels)} levels": levels[best],
-    }
-    lines = ["| 25 real noisy photographs | PSNR |", "|---|---|"]
-    lines += [row([label, f"{mean:.2f} dB"]) for label, mean in shown.items()]
-    return "\n".join(lines)
+    shown = {"noisy": "noisy"} | {label: name.format(kind=kind) for label, name in BLIND.items()}
+    cells = {label: f"{means[name]:.2f} dB" for label, name in shown.items()}
+    for label, start in TOLD.items():
+        levels = {n: mean for n, mean in means.items() if n.startswith(start.format(kind=kind))}
+        if len(levels) != COUNT:
+            sys.exit(f"{results} has {len(levels)} levels of {label}, not {COUNT}")
+        best = max(levels, key=lambda name: levels[name])
+        cells[label] = f"{levels[best]:.2f} dB (σ {best.partition('@')[2]})"
+    return cells
 
 
 def papers() -> str:
