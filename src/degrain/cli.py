@@ -43,7 +43,7 @@ class Denoise:
     output: Annotated[str | None, arg(aliases=("-o",), metavar="PATH")] = None
     """A file, a folder (several inputs, or a slash at its end), or - for standard output."""
     model: Annotated[str, arg(metavar="auto|fast|NAME|FILE.onnx")] = "auto"
-    """Which network: auto picks by channels, fast a small one; `degrain models` lists the names."""
+    """The network: auto picks by channels and noise, fast a small one; see `degrain models`."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the noise to take out: 0 nothing, 1 all of it."""
     sigma: Annotated[float | None, arg(metavar="0..255")] = None
