@@ -520,6 +520,24 @@ def test_add_noise_is_reproducible_and_estimate_finds_it(tmp_path, capsys):
     assert row["noise_sigma"] == row["noise_sigma_255"]
 
 
+def test_estimate_tells_coarse_noise_from_white(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    white = rng.normal(128, 8, (256, 256, 1))
+    coarse = np.kron(rng.normal(128, 8, (128, 128)), np.ones((2, 2)))[..., np.newaxis]
+    for name, pixels in (("white", white), ("coarse", coarse)):
+        files.write(Picture(pages=(np.rint(pixels).astype(np.uint8),)), tmp_path / f"{name}.png")
+    paths = [str(tmp_path / "white.png"), str(tmp_path / "coarse.png")]
+    assert main(["estimate", *paths, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["noise_is_white"] for row in rows] == [True, False]
+    assert rows[0]["coarse_noise_sigma_255"] == pytest.approx(8, rel=0.1)
+    assert rows[1]["coarse_noise_sigma_255"] == pytest.approx(16, rel=0.1)
+    assert main(["estimate", *paths]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("(0..255)")
+    assert re.search(r"coarse noise or texture: 1[5-7]\.\d$", second)
+
+
 def test_estimate_in_own_units(tmp_path, capsys):
     rng = np.random.default_rng(0)
     pixels = np.clip(rng.normal(30000, 2570, (128, 128, 1)), 0, 65535).astype(np.uint16)

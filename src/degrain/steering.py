@@ -64,10 +64,9 @@ class Steering:
         if self.added == 0.0:
             return run_on_channels(engine, noisy_nchw)
         noise = self.added * unit_noise(window, noisy_nchw.shape[1])
-        clean = run_on_channels(engine, noisy_nchw + noise)
-        clean += run_on_channels(engine, noisy_nchw - noise)
-        clean *= np.float32(0.5)
-        return clean
+        first = run_on_channels(engine, noisy_nchw + noise)
+        second = run_on_channels(engine, noisy_nchw - noise)
+        return (first + second) * np.float32(0.5)
 
 
 def steer(page: NDArray[Any], sigma_255: float) -> Steering:

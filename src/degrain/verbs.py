@@ -95,19 +95,24 @@ def _read(path: Path) -> Picture:
 
 
 def _estimate_line(path: Path, as_json: bool) -> str:
+    from degrain.whiteness import coarse_noise_255, noise_is_white
+
     picture = _read(path)
     sigmas_255 = noise_sigma_255(picture)
     white = white_of(picture)
     own = [sigma * white / 255 for sigma in sigmas_255]
+    coarse_255, is_white = coarse_noise_255(picture.pages[0]), noise_is_white(picture.pages[0])
     if as_json:
         fields = {"source": str(path), "noise_sigma": own, "white": white}
-        return json.dumps({**fields, "noise_sigma_255": sigmas_255})
+        more = {"coarse_noise_sigma_255": coarse_255, "noise_is_white": is_white}
+        return json.dumps({**fields, "noise_sigma_255": sigmas_255, **more})
+    coarse = "" if is_white else f"; coarse noise or texture: {coarse_255:.1f}"
     names = CHANNEL_NAMES[picture.channels]
     line = ", ".join(f"{name} {sigma:.1f}" for name, sigma in zip(names, sigmas_255, strict=True))
     if white == 255:
-        return f"{path}: noise {line} (0..255)"
+        return f"{path}: noise {line} (0..255){coarse}"
     units = ", ".join(f"{name} {sigma:.4g}" for name, sigma in zip(names, own, strict=True))
-    return f"{path}: noise {units} (0..{white:g}), which is {line} on 0..255"
+    return f"{path}: noise {units} (0..{white:g}), which is {line} on 0..255{coarse}"
 
 
 def _compare_line(reference: Picture, path: Path, as_json: bool) -> str:

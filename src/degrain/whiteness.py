@@ -39,14 +39,17 @@ def noise_is_white(page: NDArray[Any]) -> bool:
     Args:
         page: H×W×C, integers, or floats where 1.0 is white.
     """
-    height, width = page.shape[:2]
-    if height * width < FEWEST_PIXELS:
+    if page.shape[0] * page.shape[1] < FEWEST_PIXELS:
         return True
-    unit = 255 / white_of(page.dtype)
-    coarse = coarse_noise(page, windows_of(height, width), unit)
+    coarse = coarse_noise_255(page)
     if coarse is None or coarse < FAINT:
         return True
-    return coarse <= COARSEST * rms(estimate_noise(page)) * unit
+    return coarse <= COARSEST * rms(estimate_noise(page)) * 255 / white_of(page.dtype)
+
+
+def coarse_noise_255(page: NDArray[Any]) -> float | None:
+    """Coarse noise of a whole page on the 0..255 scale, see `coarse_noise`."""
+    return coarse_noise(page, windows_of(*page.shape[:2]), 255 / white_of(page.dtype))
 
 
 def coarse_noise(page: NDArray[Any], windows: Windows, unit: float) -> float | None:
