@@ -20,7 +20,7 @@ from degrain.cli import main
 from degrain.denoise import LIBRARY_MB
 from degrain.engines import precision
 from degrain.engines.onnx import OnnxEngine, open_session
-from degrain.engines.precision import choose, good_levels, has_byte_products
+from degrain.engines.precision import choose_precision, good_levels, has_byte_products
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.picture import Picture
 from degrain.train.aware import EightBits, Lessons, fine_tune, head_gains
@@ -333,18 +333,18 @@ def test_auto_needs_noise_bytes_and_a_processor(monkeypatch) -> None:
     card = ModelCard("x", "", 1, 1, 1, "", "MIT", int8_model="y.onnx", int8_loss=LOSS)
     pages = {sigma: as_bytes(grainy(sigma))[..., None] for sigma in (0, 5, 20, 60)}
     monkeypatch.setattr(precision, "has_byte_products", lambda: True)
-    assert {s: choose(card, page) for s, page in pages.items()} == {
+    assert {s: choose_precision(card, page) for s, page in pages.items()} == {
         0: "float",
         5: "float",
         20: "int8",
         60: "float",
     }
-    assert choose(card, pages[20], sigma_255=3) == "float"
-    assert choose(card, 257 * pages[20].astype(np.uint16)) == "float"
-    assert choose(card, grainy(20)[..., None]) == "float"
+    assert choose_precision(card, pages[20], sigma_255=3) == "float"
+    assert choose_precision(card, 257 * pages[20].astype(np.uint16)) == "float"
+    assert choose_precision(card, grainy(20)[..., None]) == "float"
     for answer in (False, None):
         monkeypatch.setattr(precision, "has_byte_products", lambda answer=answer: answer)
-        assert choose(card, pages[20]) == "float"
+        assert choose_precision(card, pages[20]) == "float"
 
 
 @pytest.mark.parametrize(

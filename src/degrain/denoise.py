@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from degrain import tiling
 from degrain.arrays import check_array, check_finite
 from degrain.depth import to_dtype, to_float
-from degrain.engines.precision import check_precision, choose
+from degrain.engines.precision import check_precision, choose_precision
 from degrain.engines.protocol import Engine
 from degrain.errors import PictureError, UsageError
 from degrain.picture import Picture
@@ -259,9 +259,11 @@ class Denoiser:
         key = self._versions.key_for(page, told=sigma is not None)
         card, _ = self._versions.load(key)
         precision = self._precision
-        if precision == "auto":
+        if precision == "auto" and self._detail is not None:
+            precision = "float"
+        elif precision == "auto":
             level = noise_sigma_255 if sigma is None else sigma
-            precision = "float" if self._detail is not None else choose(card, page, level)
+            precision = choose_precision(card, page, level)
         return Choice(self._name(key), card, precision, key)
 
     def _name(self, key: str | Path) -> str:

@@ -45,7 +45,9 @@ def check_precision(precision: str) -> None:
         raise UsageError(msg)
 
 
-def choose(card: ModelCard, page: NDArray[np.generic], sigma_255: float | None = None) -> str:
+def choose_precision(
+    card: ModelCard, page: NDArray[np.generic], sigma_255: float | None = None
+) -> str:
     """What "auto" means for a page: "float" or "int8".
 
     Args:
