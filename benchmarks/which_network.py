@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from degrain import Denoiser
 from degrain.bench.report import markdown_table
-from degrain.estimate import estimate_noise
+from degrain.estimate import noise_level_255
 from degrain.metrics import psnr
 from degrain.noise import parse_noise
 from degrain.train.data import load, read_pairs, split, to_channels
-from degrain.whiteness import coarse_noise, noise_is_white, rms, windows_of
+from degrain.whiteness import coarse_noise_255
 
 SIDE_PX = 256
 NOISE = (
@@ -78,7 +78,8 @@ def add(spec: str, seed: int, clean: Gray) -> Gray:
 
 def measure(pairs: list[tuple[Gray, Gray]], denoisers: list[Denoiser]) -> list[str]:
     """The cells of a row."""
-    white = np.array([noise_is_white(noisy) for noisy, _ in pairs])
+    auto = Denoiser()
+    white = np.array([auto.choose(noisy).model == NETWORKS[0] for noisy, _ in pairs])
     found = np.array(
         [[min(99.0, psnr(c, d(n), data_range=255)) for d in denoisers] for n, c in pairs]
     )
@@ -96,9 +97,7 @@ def measure(pairs: list[tuple[Gray, Gray]], denoisers: list[Denoiser]) -> list[s
 
 def coarseness(page: Gray) -> float:
     """Coarse noise over fine noise."""
-    fine = rms(estimate_noise(page))
-    coarse = coarse_noise(page, windows_of(*page.shape[:2]), unit=1.0)
-    return (coarse or 0.0) / max(fine, 1e-3)
+    return (coarse_noise_255(page) or 0.0) / max(noise_level_255(page), 1e-3)
 
 
 if __name__ == "__main__":

@@ -402,7 +402,7 @@ def test_the_command_says_which_one_ran(
     np.testing.assert_array_equal(made["auto"], made["int8"])
     assert (made["int8"] != made["float"]).any()
     # The command estimates the noise itself, once; that is enough for the choice.
-    monkeypatch.setattr(precision, "estimate_noise", None)
+    monkeypatch.setattr(precision, "noise_level_255", None)
     assert main(words) == 0
     assert "(int8)" in capsys.readouterr().out
     words[words.index("--model") + 1] = "degrain-gray"

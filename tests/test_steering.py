@@ -11,6 +11,7 @@ from degrain.cli import main
 from degrain.denoise import Denoiser
 from degrain.engines.onnx import OnnxEngine
 from degrain.errors import UsageError
+from degrain.estimate import noise_level_255
 from degrain.picture import Picture
 from degrain.steering import PERIOD_PX, steer, unit_noise
 from degrain.tiling import Window
@@ -70,11 +71,11 @@ def test_the_noise_is_white_and_belongs_to_the_place():
 def test_only_what_lacks_is_added(dtype):
     white = np.random.default_rng(0).normal(0.5, 12 / 255, (200, 200, 1))
     unit = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    page = (np.rint(white * unit) if unit > 1 else white).astype(dtype)
-    assert 255 * steer(page, 20).added == pytest.approx(16, rel=0.03)
-    assert steer(page, 20).share == 1
-    assert steer(page, 6).added == 0
-    assert steer(page, 6).share == pytest.approx(0.5, rel=0.03)
+    own = noise_level_255((np.rint(white * unit) if unit > 1 else white).astype(dtype))
+    assert 255 * steer(own, 20).added == pytest.approx(16, rel=0.03)
+    assert steer(own, 20).share == 1
+    assert steer(own, 6).added == 0
+    assert steer(own, 6).share == pytest.approx(0.5, rel=0.03)
 
 
 def test_both_signs_of_the_noise_are_heard():
@@ -87,7 +88,7 @@ def test_both_signs_of_the_noise_are_heard():
             return x_nchw + x_nchw**2
 
     page, window = np.full((64, 64, 1), 0.25, np.float32), Window(0, 64, 0, 64)
-    told = steer(page, 25.5)
+    told = steer(0, 25.5)
     answer = told.run(Squares(), page.reshape(1, 1, 64, 64), window)
     noise = told.added * unit_noise(window, 1)
     np.testing.assert_allclose(answer, 0.25 + 0.25**2 + noise**2, rtol=1e-5)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from degrain import tiling
 from degrain.arrays import check_array, check_finite
 from degrain.depth import to_dtype, to_float
-from degrain.engines.precision import check_precision, choose_precision
+from degrain.engines.precision import check_precision
 from degrain.engines.protocol import Engine
 from degrain.errors import PictureError, UsageError
+from degrain.estimate import noise_level_255
 from degrain.picture import Picture
 from degrain.steering import Steering, steer
-from degrain.versions import Versions
-from degrain.zoo import store
+from degrain.versions import Choice, Versions
 from degrain.zoo.card import ModelCard
 
 Progress = Callable[[float], None]
@@ -37,23 +37,6 @@ LIBRARY_MB = 150
 
 _FLOATS_PER_PIXEL = 4
 """Copies of a tile outside the engine, in floats a channel: input, output, blend, result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What works on a page.
-
-    Attributes:
-        model: the network's name.
-        card: its card.
-        precision: "float" or "int8": which version of it.
-        key: what it is loaded by.
-    """
-
-    model: str
-    card: ModelCard
-    precision: str
-    key: str | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +107,7 @@ class Denoiser:
         if detail is not None and precision == "int8":
             msg = "Models with two ends have no 8-bit version; leave out detail or precision."
             raise UsageError(msg)
-        self._versions = Versions(model, threads=threads, detail=detail)
-        self._precision = precision
-        self._detail = detail
+        self._versions = Versions(model, threads=threads, detail=detail, precision=precision)
         self._memory_mb = memory_mb
 
     @classmethod
@@ -230,7 +211,7 @@ class Denoiser:
 
         Where "auto" looks at the noise of a gray picture (see `choose`), the one for white noise.
         """
-        return self._name(self._versions.key(channels))
+        return self._versions.name(self._versions.key(channels))
 
     def card(self, channels: int) -> ModelCard:
         """The card of that model."""
@@ -256,20 +237,7 @@ class Denoiser:
             noise_sigma_255: its noise level on that scale, root mean square over channels, if
                 known; None: it is estimated where that is needed.
         """
-        key = self._versions.key_for(page, told=sigma is not None)
-        card, _ = self._versions.load(key)
-        precision = self._precision
-        if precision == "auto" and self._detail is not None:
-            precision = "float"
-        elif precision == "auto":
-            level = noise_sigma_255 if sigma is None else sigma
-            precision = choose_precision(card, page, level)
-        return Choice(self._name(key), card, precision, key)
-
-    def _name(self, key: str | Path) -> str:
-        if isinstance(key, str) and store.has_model(key):
-            return key
-        return self._versions.load(key)[0].name
+        return self._versions.choose(page, sigma, noise_sigma_255)
 
     def _from_path(self, path: Path, wishes: _Wishes) -> Any:
         from degrain import files
@@ -328,8 +296,8 @@ class Denoiser:
         self, page: NDArray[Any], out: NDArray[Any], wishes: _Wishes, report: Callable[[int], None]
     ) -> None:
         choice = wishes.first or self.choose(page, sigma=wishes.sigma)
-        engine = self._engine(choice)
-        steering = Steering() if wishes.sigma is None else steer(page, wishes.sigma)
+        engine = self._versions.engine(choice)
+        steering = Steering() if wishes.sigma is None else _steer(page, wishes.sigma, choice)
         share = np.float32(wishes.strength * steering.share)
         for tile in self._tiles(page, choice.card):
             noisy = to_float(page[tile.read.slices])
@@ -339,11 +307,6 @@ class Denoiser:
                 clean = noisy + share * (clean - noisy)
             out[tile.inner.slices] = to_dtype(clean, out.dtype)
             report(tile.inner.pixels)
-
-    def _engine(self, choice: Choice) -> Engine:
-        if choice.precision == "int8":
-            return self._versions.in_8_bits(choice.key)
-        return self._versions.load(choice.key)[1]
 
     def _tiles(self, page: NDArray[Any], card: ModelCard) -> list[tiling.Tile]:
         """The tiling that keeps within the memory budget."""
@@ -364,6 +327,11 @@ class Denoiser:
             msg = f"{self._memory_mb} MB are too little: {error}"
             raise UsageError(msg) from error
         return tiling.plan(height, width, size, card.halo, card.multiple_of)
+
+
+def _steer(page: NDArray[Any], sigma_255: float, choice: Choice) -> Steering:
+    own = choice.noise_sigma_255
+    return steer(noise_level_255(page) if own is None else own, sigma_255)
 
 
 def denoise(

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrain.depth import white_of
 from degrain.errors import PictureError
 
 PATCH = 8
@@ -62,6 +63,16 @@ def estimate_noise(image: NDArray[Any]) -> Floats:
         raise PictureError(msg)
     planes = np.moveaxis(image.reshape(*image.shape[:2], -1), 2, 0)
     return np.array([_plane_noise(plane) for plane in planes])
+
+
+def noise_level_255(page: NDArray[Any]) -> float:
+    """Noise of a page as one number: root mean square over channels, on the 0..255 scale.
+
+    Args:
+        page: H×W×C; integers, or floats where 1.0 is white.
+    """
+    levels = estimate_noise(page)
+    return float(np.sqrt(np.mean(levels**2))) * 255 / white_of(page.dtype)
 
 
 def _plane_noise(plane: NDArray[Any]) -> float:

@@ -20,15 +20,12 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.depth import white_of
 from degrain.engines.channels import run_on_channels
 from degrain.engines.protocol import Engine
-from degrain.estimate import estimate_noise
 from degrain.tiling import Window
 
 PERIOD_PX = 512
@@ -69,16 +66,14 @@ class Steering:
         return (first + second) * np.float32(0.5)
 
 
-def steer(page: NDArray[Any], sigma_255: float) -> Steering:
-    """How to make a page count as having this noise level.
+def steer(own_255: float, sigma_255: float) -> Steering:
+    """How to make a page count as having another noise level.
 
     Args:
-        page: H×W×C.
-        sigma_255: standard deviation on the 0..255 scale.
+        own_255: the noise that it has, see `degrain.estimate.noise_level_255`.
+        sigma_255: what it shall have, on the same scale.
     """
-    wanted = sigma_255 / 255
-    found = estimate_noise(page) / white_of(page.dtype)
-    own = math.sqrt(float(np.mean(found**2)))
+    wanted, own = sigma_255 / 255, own_255 / 255
     if wanted < own:
         return Steering(share=wanted / own)
     added = math.sqrt(wanted**2 - own**2)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degrain.batch import PIPE, Outcome, attempt, noise_sigma_255, white_of
+from degrain.batch import PIPE, Outcome, attempt, noise_sigma_255, one_sigma, white_of
 from degrain.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -95,13 +95,14 @@ def _read(path: Path) -> Picture:
 
 
 def _estimate_line(path: Path, as_json: bool) -> str:
-    from degrain.whiteness import coarse_noise_255, noise_is_white
+    from degrain.whiteness import coarse_noise_255, counts_as_white
 
     picture = _read(path)
     sigmas_255 = noise_sigma_255(picture)
     white = white_of(picture)
     own = [sigma * white / 255 for sigma in sigmas_255]
-    coarse_255, is_white = coarse_noise_255(picture.pages[0]), noise_is_white(picture.pages[0])
+    coarse_255 = coarse_noise_255(picture.pages[0])
+    is_white = counts_as_white(one_sigma(sigmas_255), coarse_255)
     if as_json:
         fields = {"source": str(path), "noise_sigma": own, "white": white}
         more = {"coarse_noise_sigma_255": coarse_255, "noise_is_white": is_white}

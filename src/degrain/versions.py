@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from degrain.engines.precision import choose_precision
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError
 from degrain.whiteness import noise_is_white
@@ -26,16 +27,41 @@ COARSE_GRAY: Final = "degrain-photo"
 """What "auto" takes for gray pictures whose noise is not white."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What works on a page.
+
+    Attributes:
+        model: the network's name.
+        card: its card.
+        precision: "float" or "int8": which version of it.
+        key: what it is loaded by.
+        noise_sigma_255: the noise of the page, if it was known already.
+    """
+
+    model: str
+    card: ModelCard
+    precision: str
+    key: str | Path
+    noise_sigma_255: float | None = None
+
+
 class Versions:
-    """Finds the engine for a picture: the model's own, or in 8 bits.
+    """Finds what works on a picture: which model, in floats or in 8 bits, and its engine.
 
     Safe to use from several threads. The arguments are those of `degrain.Denoiser`.
     """
 
     def __init__(
-        self, model: str | Path, *, threads: int | None = None, detail: float | None = None
+        self,
+        model: str | Path,
+        *,
+        threads: int | None = None,
+        detail: float | None = None,
+        precision: str = "auto",
     ) -> None:
-        self._model, self._threads, self._detail = model, threads, detail
+        self._model, self._threads = model, threads
+        self._detail, self._precision = detail, precision
         self._lock = threading.Lock()
         self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
         self._int8: dict[str | Path, Engine] = {}
@@ -50,14 +76,35 @@ class Versions:
             return self._model
         return BY_CHANNELS[str(self._model)][0 if channels == 1 else 1]
 
-    def key_for(self, page: NDArray[Any], *, told: bool = False) -> str | Path:
-        """What to load for this page, H×W×C, which is told its noise level or not."""
-        gray = page.shape[2] == 1
-        if self._model == "auto" and told:
-            return FOR_WHITE_NOISE[0 if gray else 1]
-        if self._model == "auto" and gray and not noise_is_white(page):
-            return COARSE_GRAY
-        return self.key(page.shape[2])
+    def name(self, key: str | Path) -> str:
+        """The name of the model that is loaded by this key."""
+        if isinstance(key, str) and store.has_model(key):
+            return key
+        return self.load(key)[0].name
+
+    def choose(
+        self, page: NDArray[Any], sigma: float | None, noise_sigma_255: float | None
+    ) -> Choice:
+        """See `degrain.Denoiser.choose`."""
+        key = self.key(page.shape[2])
+        if self._model == "auto" and sigma is not None:
+            key = FOR_WHITE_NOISE[0 if page.shape[2] == 1 else 1]
+        elif self._model == "auto" and page.shape[2] == 1:
+            key = key if noise_is_white(page, noise_sigma_255) else COARSE_GRAY
+        card, _ = self.load(key)
+        precision = self._precision
+        if precision == "auto" and self._detail is not None:
+            precision = "float"
+        elif precision == "auto":
+            level = noise_sigma_255 if sigma is None else sigma
+            precision = choose_precision(card, page, level)
+        return Choice(self.name(key), card, precision, key, noise_sigma_255)
+
+    def engine(self, choice: Choice) -> Engine:
+        """What runs the network that was chosen."""
+        if choice.precision == "int8":
+            return self.in_8_bits(choice.key)
+        return self.load(choice.key)[1]
 
     def load(self, key: str | Path) -> tuple[ModelCard, Engine]:
         """Card and engine, loaded once however many threads ask."""

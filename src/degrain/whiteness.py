@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.depth import white_of
-from degrain.estimate import estimate_noise
+from degrain.estimate import estimate_noise, noise_level_255
 
 WINDOW = 128
 """Side of a window in pixels, an even number."""
@@ -33,22 +33,28 @@ FEWEST_PIXELS = 64 * 64
 Windows = list[tuple[slice, slice]]
 
 
-def noise_is_white(page: NDArray[Any]) -> bool:
+def noise_is_white(page: NDArray[Any], fine_255: float | None = None) -> bool:
     """Whether the noise is white, as far as can be told; True where nothing speaks against it.
 
     Args:
         page: H×W×C, integers, or floats where 1.0 is white.
+        fine_255: `degrain.estimate.noise_level_255` of it, if known.
     """
-    if page.shape[0] * page.shape[1] < FEWEST_PIXELS:
+    coarse_255 = coarse_noise_255(page)
+    if coarse_255 is None:
         return True
-    coarse = coarse_noise_255(page)
-    if coarse is None or coarse < FAINT:
-        return True
-    return coarse <= COARSEST * rms(estimate_noise(page)) * 255 / white_of(page.dtype)
+    return counts_as_white(noise_level_255(page) if fine_255 is None else fine_255, coarse_255)
+
+
+def counts_as_white(fine_255: float, coarse_255: float | None) -> bool:
+    """Whether noise of these two levels is white, see `noise_is_white`."""
+    return coarse_255 is None or coarse_255 <= max(FAINT, COARSEST * fine_255)
 
 
 def coarse_noise_255(page: NDArray[Any]) -> float | None:
-    """Coarse noise of a whole page on the 0..255 scale, see `coarse_noise`."""
+    """Coarse noise of a whole page on the 0..255 scale, see `coarse_noise`; None if it is tiny."""
+    if page.shape[0] * page.shape[1] < FEWEST_PIXELS:
+        return None
     return coarse_noise(page, windows_of(*page.shape[:2]), 255 / white_of(page.dtype))
 
 

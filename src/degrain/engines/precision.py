@@ -19,9 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.depth import white_of
 from degrain.errors import UsageError
-from degrain.estimate import estimate_noise
+from degrain.estimate import noise_level_255
 from degrain.zoo.card import ModelCard
 
 PRECISIONS: Final = ("auto", "float", "int8")
@@ -59,8 +58,7 @@ def choose_precision(
     if levels is None or page.dtype != np.uint8 or not has_byte_products():
         return "float"
     if sigma_255 is None:
-        sigma_255 = float(np.sqrt(np.mean(np.square(estimate_noise(page))))) * 255
-        sigma_255 /= white_of(page.dtype)
+        sigma_255 = noise_level_255(page)
     return "int8" if levels[0] <= sigma_255 <= levels[1] else "float"
 
 

@@ -35,6 +35,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+MAPS_A_CHANNEL = 5
+"""What `analyze` makes of every channel of the picture."""
+
 WINDOW = 17
 """Side of the window of the local mean and of the noise map, in half-resolution pixels."""
 
@@ -89,7 +92,7 @@ class UNet(nn.Module):
             raise ValueError(msg)
         self.multiple_of = 2 ** len(widths)
         steps = list(itertools.pairwise(widths))
-        self.head = nn.Conv2d(5 * channels, widths[0], 3, padding=1, bias=False)
+        self.head = nn.Conv2d(MAPS_A_CHANNEL * channels, widths[0], 3, padding=1, bias=False)
         self.encoder = nn.ModuleList(map(_blocks, widths, encoder))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in steps)
         self.middle = _blocks(widths[-1], middle)
@@ -152,7 +155,7 @@ class StridedUNet(UNet):
         """See `UNet.enter`."""
         channels = padded_nchw.shape[1]
         # Outputs × channels × (four pixels of a block, noise map) × 3 × 3, see `analyze`.
-        kernels = self.head.weight.unflatten(1, (channels, 5))
+        kernels = self.head.weight.unflatten(1, (channels, MAPS_A_CHANNEL))
         pixels, noise = kernels[:, :, :4], kernels[:, :, 4]
         of_mean = -pixels.sum((1, 2)).unsqueeze(1)
         maps = functional.conv2d(padded_nchw, _block_kernels(padded_nchw), stride=2)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from degrain.errors import ModelError
+from degrain.nets.unet import MAPS_A_CHANNEL
 from degrain.train import checkpoint
 from degrain.train.onnx_file import read_weights
 from degrain.zoo.store import load_model
@@ -76,11 +77,11 @@ def _fit_channels(stored: Tensor, wanted: Tensor) -> Tensor:
     if stored.ndim != 4 or stored.shape[2:] != wanted.shape[2:]:
         return stored
     (outputs, inputs), (wanted_outputs, wanted_inputs) = stored.shape[:2], wanted.shape[:2]
-    if wanted_inputs == 3 * inputs and inputs == 5:
+    if wanted_inputs == 3 * inputs and inputs == MAPS_A_CHANNEL:
         return stored.repeat(1, 3, 1, 1) / 3
     if wanted_outputs == 3 * outputs and outputs == 4:
         return stored.repeat(3, 1, 1, 1)
-    if inputs == 3 * wanted_inputs and wanted_inputs == 5:
+    if inputs == 3 * wanted_inputs and wanted_inputs == MAPS_A_CHANNEL:
         return stored.view(outputs, 3, -1, *stored.shape[2:]).sum(1)
     if outputs == 3 * wanted_outputs and wanted_outputs == 4:
         return stored.view(3, -1, *stored.shape[1:]).mean(0)

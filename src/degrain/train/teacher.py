@@ -8,12 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from degrain.errors import ModelError
-from degrain.nets.unet import UNet
+from degrain.nets.unet import MAPS_A_CHANNEL, UNet
 from degrain.train.devices import compile_for
 from degrain.train.start import stored_weights
-
-MAPS_A_CHANNEL = 5
-"""What `nets.unet.analyze` makes of every channel."""
 
 
 def load_teacher(model: str, channels: int, device: torch.device) -> UNet:
