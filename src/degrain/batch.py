@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,27 +169,6 @@ def denoise_all(options: Denoise) -> int:
     return reporter.code
 
 
-def noise_sigma_255(picture: Picture) -> list[float]:
-    """Noise standard deviation per channel of the first page, on the 0..255 scale.
-
-    Floats count as 0..1.
-    """
-    from degrain.noise import estimate_noise
-
-    page = picture.pages[0]
-    return [float(sigma) * 255 / white_of(picture) for sigma in estimate_noise(page)]
-
-
-def white_of(picture: Picture) -> float:
-    """The value of white: 255, 65535 or, for floats, 1."""
-    return {"uint8": 255.0, "uint16": 65535.0}.get(picture.dtype.name, 1.0)
-
-
-def one_sigma(sigmas: Sequence[float]) -> float:
-    """Root mean square over channels."""
-    return float((sum(sigma * sigma for sigma in sigmas) / len(sigmas)) ** 0.5)
-
-
 def _denoiser(options: Denoise) -> Denoiser:
     """Check the request before the first picture is read."""
     if not options.inputs:
@@ -276,9 +255,11 @@ def _denoise(
     on_progress: Callable[[float], None],
 ) -> Outcome:
     """Read, judge, denoise and write one picture."""
+    from degrain.estimate import noise_level_255
+
     started = time.perf_counter()
     picture = ends.read()
-    sigma = one_sigma(noise_sigma_255(picture))
+    sigma = noise_level_255(picture.pages[0])
     choice = denoiser.choose(picture.pages[0], sigma=options.sigma, noise_sigma_255=sigma)
     clean = denoiser.picture(
         picture,

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from degrain.arrays import check_array
 from degrain.depth import white_of
 from degrain.errors import PictureError
-from degrain.estimate import estimate_noise
-from degrain.whiteness import FEWEST_PIXELS, coarse_noise, rms, windows_of
+from degrain.estimate import estimate_noise, rms
+from degrain.whiteness import FEWEST_PIXELS, coarse_noise, windows_of
 from degrain.zoo.card import ModelCard
 
 CAMERA_RANGE = (0.0, 55.0)

@@ -65,14 +65,23 @@ def estimate_noise(image: NDArray[Any]) -> Floats:
     return np.array([_plane_noise(plane) for plane in planes])
 
 
-def noise_level_255(page: NDArray[Any]) -> float:
-    """Noise of a page as one number: root mean square over channels, on the 0..255 scale.
+def noise_levels_255(page: NDArray[Any]) -> Floats:
+    """Noise of each channel of a page on the 0..255 scale.
 
     Args:
         page: H×W×C; integers, or floats where 1.0 is white.
     """
-    levels = estimate_noise(page)
-    return float(np.sqrt(np.mean(levels**2))) * 255 / white_of(page.dtype)
+    return estimate_noise(page) * 255 / white_of(page.dtype)
+
+
+def noise_level_255(page: NDArray[Any]) -> float:
+    """Noise of a page as one number, see `noise_levels_255`: root mean square over channels."""
+    return rms(noise_levels_255(page))
+
+
+def rms(values: Any) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
 def _plane_noise(plane: NDArray[Any]) -> float:

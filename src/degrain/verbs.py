@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degrain.batch import PIPE, Outcome, attempt, noise_sigma_255, one_sigma, white_of
+from degrain.batch import PIPE, Outcome, attempt
 from degrain.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -95,14 +95,17 @@ def _read(path: Path) -> Picture:
 
 
 def _estimate_line(path: Path, as_json: bool) -> str:
+    from degrain.depth import white_of
+    from degrain.estimate import noise_levels_255, rms
     from degrain.whiteness import coarse_noise_255, counts_as_white
 
     picture = _read(path)
-    sigmas_255 = noise_sigma_255(picture)
-    white = white_of(picture)
+    page = picture.pages[0]
+    sigmas_255 = noise_levels_255(page).tolist()
+    white = white_of(page.dtype)
     own = [sigma * white / 255 for sigma in sigmas_255]
-    coarse_255 = coarse_noise_255(picture.pages[0])
-    is_white = counts_as_white(one_sigma(sigmas_255), coarse_255)
+    coarse_255 = coarse_noise_255(page)
+    is_white = counts_as_white(rms(sigmas_255), coarse_255)
     if as_json:
         fields = {"source": str(path), "noise_sigma": own, "white": white}
         more = {"coarse_noise_sigma_255": coarse_255, "noise_is_white": is_white}
@@ -149,6 +152,8 @@ def _same_shape(reference: Picture, other: Picture, path: Path) -> list[tuple[An
             f"{n} of {w}x{h} and {c}; compare pictures of the same size and kind."
         )
         raise PictureError(msg)
-    whites = white_of(reference), white_of(other)
+    from degrain.depth import white_of
+
+    whites = white_of(reference.dtype), white_of(other.dtype)
     pairs = zip(reference.pages, other.pages, strict=True)
     return [(a / whites[0], b / whites[1]) for a, b in pairs]

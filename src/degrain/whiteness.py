@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.depth import white_of
-from degrain.estimate import estimate_noise, noise_level_255
+from degrain.estimate import estimate_noise, noise_level_255, rms
 
 WINDOW = 128
 """Side of a window in pixels, an even number."""
@@ -80,11 +80,6 @@ def windows_of(height: int, width: int) -> Windows:
     if height * width <= (WINDOW * WINDOWS) ** 2:
         return [(slice(0, height), slice(0, width))]
     return list(itertools.product(_spans(height), _spans(width)))
-
-
-def rms(values: Any) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
 def _spans(length: int) -> list[slice]:
