@@ -75,7 +75,7 @@ def test_same_seed_same_weights_other_seed_others(folder: Path, tmp_path: Path) 
     assert not same_weights(first.net, third.net)
 
 
-PHOTOGRAPHS = {"fast": True, "noise": "camera", "enlarge": 2.0, "crop": 16}
+PHOTOGRAPHS = {"fast": True, "noise": "camera", "enlarge": 2.0, "leaves": 0.5, "crop": 16}
 """Crops are drawn twice as large."""
 
 
@@ -275,6 +275,7 @@ def test_split_holds_out_every_twentieth() -> None:
         ({"steps": 1, "minutes": 1.0}, "not both"),
         ({"steps": 0}, "positive"),
         ({"lr": -0.1}, "--lr -0.1 makes no sense"),
+        ({"lr": math.nan}, "--lr nan makes no sense"),
         ({"batch": 0}, "--batch 0 makes no sense"),
         ({"loss": "lpips"}, "Unknown loss 'lpips'; use charbonnier"),
         ({"noise": "gauss"}, "Unknown noise"),

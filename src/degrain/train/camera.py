@@ -24,9 +24,13 @@ from degrain.camera_stages import (
 )
 from degrain.train.enlarge import enlarge, flatten
 from degrain.train.jpeg import through_jpeg
+from degrain.train.leaves import scatter_leaves
 
 SOFT_SHARE = 0.9
 """Of the shots with a sensor, see `photograph`."""
+
+SOFTEST_EDGES = 2.5
+"""How many times drawn pictures are enlarged at most: more would leave one edge in each."""
 
 SLOW = 49
 """Side in pixels of the window whose mean the noise may move."""
@@ -45,24 +49,27 @@ def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -
 
 @torch.no_grad()
 def photograph(
-    large_nchw: Tensor, most: float, generator: torch.Generator
+    large_nchw: Tensor, most: float, generator: torch.Generator, leaves: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Camera noise on pictures as a camera delivers them, which are not sharp from pixel to pixel.
 
     Camera shots are of pictures made smaller by two, since the grain that a clean picture has of
     its own teaches a network to leave grain in. A camera's filters act on the picture as on its
     noise, so the clean picture of a shot has gone through the same ones. Besides, nine in ten
-    shots are of parts of crops, enlarged, since lenses blur, and flatter. What the noise does to
-    the local mean (near black it lifts it) stays in the clean picture, for a network that moved
-    brightness would be wrong about the next camera. White noise and clean pictures stay
-    as they are: they teach what must not be smeared. So the network may learn from the noise what
-    to expect of the picture: coarse grain comes with soft edges. Half of the pictures with gray
-    grain are gray themselves.
+    shots are of parts of crops, enlarged, since lenses blur, and flatter. Some crops have shapes
+    drawn over them, since made things are even beside strong edges; these keep their contrast.
+
+    White noise and clean pictures stay as they are: they teach what must not be smeared. So the
+    network may learn from the noise what to expect of the picture: coarse grain comes with soft
+    edges. Half of the pictures with gray grain are gray themselves. What the noise does to the
+    local mean (near black it lifts it) stays in the clean picture, for a network that moved
+    brightness would be wrong about the next camera.
 
     Args:
         large_nchw: N×3×2S×2S or N×1×2S×2S in 0..1.
         most: how many times a part of a crop is enlarged at most, see `train.enlarge`.
         generator: on the batch's device.
+        leaves: share of the pictures that get drawn shapes, see `train.leaves`.
 
     Returns:
         The noisy and the clean pictures, N×C×S×S: of white noise and clean ones the middle.
@@ -71,21 +78,32 @@ def photograph(
     shots = [draw_shot(rng) for _ in range(len(large_nchw))]
     soft = [i for i, shot in enumerate(shots) if shot.has_sensor and rng.random() < SOFT_SHARE]
     taken = [i for i, shot in enumerate(shots) if shot.has_sensor]
+    drawn = [i for i in range(len(large_nchw)) if rng.random() < leaves] if leaves else []
+    large_nchw = _change(large_nchw, drawn, lambda x: scatter_leaves(x, generator))
     quarter = large_nchw.shape[-1] // 4
     clean = large_nchw[..., quarter:-quarter, quarter:-quarter].clone()
     if taken:
         clean[taken] = F.avg_pool2d(large_nchw[taken], 2)
-    if soft:
-        clean[soft] = flatten(enlarge(clean[soft], most, generator), generator)
-    if taken:
-        clean[taken] = through_filters(clean[taken], [shots[i] for i in taken])
-    gray = [i for i, shot in enumerate(shots) if shot.color == 0 and rng.random() < 0.5]
-    if gray and clean.shape[1] == 3:
-        clean[gray] = _luma(clean[gray])
+    natural, made = ([i for i in soft if (i in drawn) is of] for of in (False, True))
+    clean = _change(clean, natural, lambda x: flatten(enlarge(x, most, generator), generator))
+    clean = _change(clean, made, lambda x: enlarge(x, min(most, SOFTEST_EDGES), generator))
+    clean = _change(clean, taken, lambda x: through_filters(x, [shots[i] for i in taken]))
+    if clean.shape[1] == 3:
+        gray = [i for i, shot in enumerate(shots) if shot.color == 0 and rng.random() < 0.5]
+        clean = _change(clean, gray, _luma)
     noisy = take_shots(clean, shots, generator)
     if taken:
         clean[taken] += local_mean(noisy[taken] - clean[taken])
     return noisy, clean
+
+
+def _change(x: Tensor, chosen: Sequence[int], change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The pictures, of which those chosen are changed; none is changed in place."""
+    if not chosen:
+        return x
+    changed = x.clone()
+    changed[chosen] = change(x[chosen])
+    return changed
 
 
 def local_mean(x: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ def draw_batch(
         if len(drawn) == 2:
             noisy = drawn[0]
         elif takes_photographs(recipe, noise):
-            noisy, clean = photograph(clean, recipe.enlarge, generator)
+            noisy, clean = photograph(clean, recipe.enlarge, generator, recipe.leaves)
         else:
             noisy = degrade(clean, noise, generator)
     if border:

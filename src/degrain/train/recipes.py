@@ -44,6 +44,8 @@ class Recipe:
         crop: side of a crop in pixels.
         enlarge: with the noise `camera`, nine in ten shots of it show parts of crops, enlarged at
             most this many times (`train.camera.photograph`); 1: none.
+        leaves: with the noise `camera`, share of the pictures that have drawn shapes over them
+            (`train.leaves`).
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
         layer_shares: empty: the net is trained whole. Else it grows from one hidden layer to as
@@ -73,6 +75,7 @@ class Recipe:
     distinct: bool = False
     crop: int = 64
     enlarge: float = 1.0
+    leaves: float = 0.0
     clip: float = 1.0
     ema: float = 0.999
     layer_shares: tuple[float, ...] = ()
@@ -144,6 +147,7 @@ def _of_photographs(recipe: Recipe) -> Recipe:
         recipe,
         noise="camera",
         enlarge=8.0,
+        leaves=0.4,
         loss="soft-psnr",
         validation_noise=("camera", "gaussian:25", "gaussian:50"),
     )

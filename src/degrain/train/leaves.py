@@ -1,0 +1,140 @@
+"""Drawn training pictures: even and gently shaded shapes, one over the other.
+
+Photographs of made things are full of even surfaces beside strong edges: a printed box, a wall, a
+screen. Pictures in data sets hold few, and their own grain covers them. A network without biases
+takes weak grain for texture where strong edges are near, unless it has seen that what lies beside
+an edge may be quite even. Drawn shapes are even by construction.
+
+The model is that of dead leaves (Matheron 1968; Lee, Mumford & Huang, "Occlusion models for natural
+images", IJCV 2001), from which denoising networks have been trained whole (Achddou, Gousseau &
+Ladjal, "Synthetic images as a regularity prior for image restoration neural networks", SSVM 2021).
+Here half of the pictures stay visible between the shapes, so that true texture lies beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+FEWEST, MOST = 4, 32
+"""Shapes in a picture, log-uniform."""
+SMALLEST, LARGEST = 0.02, 0.4
+"""Half of a shape's height, in sides of the picture, log-uniform."""
+LONGEST = 8.0
+"""Length over height: bars, strokes, wires."""
+SHADED = 0.3
+"""Most change of brightness over half a side of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """K shapes for each of N pictures; places and lengths in sides of the picture.
+
+    Attributes:
+        row, column: of the middles, N×K.
+        half_height, half_length: N×K.
+        angle: of the length against the rows, N×K.
+        round: ellipses, the others are rectangles, N×K.
+        drawn: how many of them are painted, N; a later one covers an earlier one.
+        color: N×K×C.
+        shade: change of brightness along the length and across it, over a side, N×K×2.
+    """
+
+    row: Tensor
+    column: Tensor
+    half_height: Tensor
+    half_length: Tensor
+    angle: Tensor
+    round: Tensor
+    drawn: Tensor
+    color: Tensor
+    shade: Tensor
+
+
+def scatter_leaves(ground_nchw: Tensor, generator: torch.Generator) -> Tensor:
+    """The pictures with shapes over them; half of the pictures keep what lies between the shapes.
+
+    Args:
+        ground_nchw: N×3×S×S or N×1×S×S in 0..1.
+        generator: on the pictures' device.
+
+    Returns:
+        N×C×S×S in 0..1.
+    """
+    shapes = draw_shapes(len(ground_nchw), ground_nchw.shape[1], ground_nchw.device, generator)
+    return paint(shapes, ground_nchw)
+
+
+def draw_shapes(
+    count: int, channels: int, device: torch.device, generator: torch.Generator
+) -> Shapes:
+    """Random shapes for so many pictures; in half of them the first one covers everything."""
+    lots = torch.rand(count, MOST, 8 + channels, generator=generator, device=device)
+    half_height = SMALLEST * (LARGEST / SMALLEST) ** lots[..., 0]
+    half_length = half_height * LONGEST ** lots[..., 1].square()
+    per_picture = torch.rand(count, 2, generator=generator, device=device)
+    drawn = FEWEST * (MOST / FEWEST) ** per_picture[:, 0]
+    covered = per_picture[:, 1] < 0.5
+    half_height[covered, 0] = half_length[covered, 0] = 2.0
+    gray, saturation = lots[..., 7, None], lots[..., 6, None]
+    return Shapes(
+        row=lots[..., 2],
+        column=lots[..., 3],
+        half_height=half_height,
+        half_length=half_length,
+        angle=math.tau * lots[..., 4],
+        round=lots[..., 5] < 0.5,
+        drawn=drawn.ceil().long(),
+        color=gray + saturation * (lots[..., 8:] - gray),
+        shade=_draw_shade(count, device, generator),
+    )
+
+
+def paint(shapes: Shapes, ground_nchw: Tensor) -> Tensor:
+    """The shapes over the pictures, N×C×S×S in 0..1.
+
+    The k-th shapes of all pictures are painted together; those with most shapes come first, so that
+    they are a slice.
+    """
+    order = shapes.drawn.argsort(descending=True)
+    shapes = Shapes(*(getattr(shapes, field.name)[order] for field in fields(Shapes)))
+    painted = ground_nchw[order]
+    for k, count in enumerate(_counts(shapes.drawn)):
+        part = painted[:count]
+        inside, color = _shape(shapes, slice(count), k, ground_nchw.shape[-1])
+        part.copy_(torch.where(inside[:, None], color, part))
+    return painted[order.argsort()].clamp(0, 1)
+
+
+def _counts(drawn: Tensor) -> list[int]:
+    """How many pictures have a first shape, a second one and so on."""
+    numbers = drawn.tolist()
+    return [sum(number > k for number in numbers) for k in range(max(numbers))]
+
+
+def _shape(shapes: Shapes, these: slice, k: int, side: int) -> tuple[Tensor, Tensor]:
+    """Which pixels the k-th shapes of these pictures cover, N×S×S; their colors, N×C×S×S."""
+    ruler = (torch.arange(side, device=shapes.row.device) + 0.5) / side
+    down = (ruler - shapes.row[these, k, None])[:, :, None]
+    right = (ruler - shapes.column[these, k, None])[:, None, :]
+    cos, sin = (f(shapes.angle[these, k, None, None]) for f in (torch.cos, torch.sin))
+    # Scaled before they are spread over the picture: rows and columns cost next to nothing.
+    length, height = (v[these, k, None, None] for v in (shapes.half_length, shapes.half_height))
+    x2 = (cos / length * right + sin / length * down).square()
+    y2 = (cos / height * down - sin / height * right).square()
+    is_round = shapes.round[these, k, None, None]
+    inside = torch.where(is_round, x2 + y2, torch.maximum(x2, y2)) < 1
+    along, across = shapes.shade[these, k, :, None, None].unbind(1)
+    shade = (along * cos - across * sin) * right + (along * sin + across * cos) * down
+    return inside, shapes.color[these, k, :, None, None] + shade[:, None]
+
+
+def _draw_shade(count: int, device: torch.device, generator: torch.Generator) -> Tensor:
+    """Half of the shapes are shaded, in any direction, up to `SHADED` over half a side."""
+    lots = torch.rand(count, MOST, 2, generator=generator, device=device)
+    steepness = 2 * SHADED * (2 * lots[..., 0] - 1).clamp(min=0)
+    angle = math.tau * lots[..., 1]
+    return steepness[..., None] * torch.stack([angle.cos(), angle.sin()], -1)
