@@ -172,6 +172,15 @@ def test_coarse_noise_that_is_left_warns_until_the_net_is_told():
     assert told.warning is None
 
 
+@pytest.mark.parametrize("sigma", [0, 0.01, 10])
+def test_noise_that_was_to_be_left_is_no_reason_to_warn(sigma):
+    noisy = to_8_bits(white(scene(), 25))
+    model = load_model("degrain-gray")
+    clean = Denoiser("degrain-gray", threads=1)(noisy, sigma=sigma)
+    assert check(noisy, clean, card=model, sigma=sigma).warning is None
+    assert check(noisy, clean, card=model).warning is not None
+
+
 def test_structure_that_is_taken_warns_where_only_white_noise_is_known():
     clean = scene()
     noisy = white(clean, 5)

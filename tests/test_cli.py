@@ -466,7 +466,8 @@ def test_a_pipe_takes_one_picture(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_ctrl_c_leaves_whole_files_and_no_debris(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_the_order_to_end_leave_whole_files_and_no_debris(tmp_path, number, code):
     for i in range(300):
         save(tmp_path / "in" / f"{i:04}.png")
     out = tmp_path / "out"
@@ -481,10 +482,13 @@ def test_ctrl_c_leaves_whole_files_and_no_debris(tmp_path):
     with process:
         assert process.stdout is not None
         assert process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert_one_sentence(said.decode())
+    assert process.returncode == code
+    if number == signal.SIGINT:
+        assert_one_sentence(said.decode())
+    else:
+        assert said == b"", "who sent it knows"
     made = list(out.iterdir())
     assert 0 < len(made) < 300
     assert all(path.suffix == ".png" and pixels_of(path).shape == (24, 32, 3) for path in made)
@@ -501,6 +505,44 @@ def test_a_reader_that_has_gone_is_no_error():
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "words", [["denoise", "a.png", "-o", "-"], ["denoise", "a.png"], ["models"]]
+)
+def test_a_full_standard_output_is_one_sentence(tmp_path, words):
+    save(tmp_path / "a.png")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "degrain", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert_one_sentence(done.stderr.decode())
+    assert "no space left on device" in done.stderr.decode()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_pipes_in_a_folder_are_not_waited_for(tmp_path, capsys):
+    save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    assert main(["denoise", str(tmp_path)]) == 0
+    assert "b.png" not in _out(capsys)
+
+
+def test_what_the_output_cannot_hold_is_found_out_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(degrain.Denoiser, "picture", lambda *_, **__: pytest.fail("worked"))
+    deep = Picture((np.zeros((9, 9, 3), np.float32),))
+    files.write(deep, tmp_path / "a.tif")
+    assert main(["denoise", str(tmp_path / "a.tif"), "-o", str(tmp_path / "b.png")]) == 1
+    said = capsys.readouterr().err
+    assert_one_sentence(said)
+    assert "no floating-point pixels" in said
 
 
 # ---- the other verbs ------------------------------------------------------------------------
@@ -604,6 +646,24 @@ def test_models(capsys):
     assert "license: CC0-1.0" in _out(capsys)
     assert main(["models", "degrain-grey"]) == 2
     assert "degrain-gray" in capsys.readouterr().err
+
+
+def test_a_damaged_card_does_not_hide_the_other_models(tmp_path, capsys, monkeypatch):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "card.toml").write_text("name = ")
+    monkeypatch.setenv("DEGRAIN_MODELS", str(tmp_path))
+    assert main(["models"]) == 1
+    said = capsys.readouterr()
+    assert "degrain-photo" in said.out
+    assert_one_sentence(said.err)
+    assert "broken" in said.err
+
+
+def test_export_makes_onnx_files_only(tmp_path, capsys):
+    picture = save(tmp_path / "a.png")
+    assert main(["export", str(tmp_path), "-o", str(picture)]) == 2
+    assert_one_sentence(capsys.readouterr().err)
+    assert pixels_of(picture).shape == (24, 32, 3)
 
 
 def test_info(capsys):

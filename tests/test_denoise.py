@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -82,8 +83,24 @@ def test_memory_budget_does_not_change_the_result():
 
 
 def test_too_small_a_budget_is_refused():
-    with pytest.raises(UsageError, match=r"151 MB are too little.*raise it by"):
+    with pytest.raises(UsageError, match=r"151 MB is too small for degrain-gray.*give \d+ or more"):
         Denoiser(memory_mb=151)(sample((2000, 2000)))
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (700, 900, 3), (5000, 4000)])
+def test_the_budget_that_is_asked_for_suffices_and_no_smaller_one(shape):
+    def worked(memory_mb):
+        Denoiser(threads=1, memory_mb=memory_mb)._tiles(page, card)
+
+    page = np.zeros((*shape[:2], (*shape, 1)[2]), np.uint8)
+    card = Denoiser().card(page.shape[2])
+    for start in (1, 100, 150):
+        with pytest.raises(UsageError, match="too small") as caught:
+            worked(start)
+        needed = int(re.search(r"give (\d+) or more", str(caught.value))[1])
+        worked(needed)
+        with pytest.raises(UsageError, match="too small"):
+            worked(needed - 1)
 
 
 def test_progress_rises_to_one():
@@ -166,10 +183,21 @@ def test_pil_in_pil_out(mode):
     np.testing.assert_array_equal(np.asarray(clean), expected)
 
 
-@pytest.mark.parametrize("mode", ["P", "1", "CMYK", "I"])
-def test_other_pil_modes_say_what_to_do(mode):
-    with pytest.raises(PictureError, match=r"image\.convert\("):
-        Denoiser()(Image.new(mode, (4, 4)))
+@pytest.mark.parametrize("mode", ["P", "1", "La", "CMYK", "I", "I;16B"])
+def test_other_pil_modes_say_what_to_do_and_that_works(mode):
+    image = Image.new(mode, (4, 4), 1)
+    with pytest.raises(PictureError, match=f"mode {mode} are not supported; give this") as caught:
+        Denoiser()(image)
+    advice = str(caught.value).removesuffix(".").split(" as ")[1]
+    followed = eval(advice, {"image": image, "numpy": np})
+    assert np.shape(Denoiser(threads=1)(followed))[:2] == (4, 4)
+
+
+def test_the_advice_for_deep_pil_images_keeps_their_values():
+    deep = Image.fromarray(np.array([[0, 300, 65535]], np.int32))
+    with pytest.raises(PictureError, match=r'asarray\(image\)\.astype\("uint16"\)'):
+        Denoiser()(deep)
+    assert np.asarray(deep).astype("uint16").tolist() == [[0, 300, 65535]]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from degrain.engines import onnx as onnx_engine
 from degrain.engines.measure import measure
 from degrain.engines.onnx import OnnxEngine
 from degrain.engines.torch import TorchEngine
 from degrain.errors import ModelError
+from degrain.zoo.store import load_model
 
 
 def save(path, inputs, outputs, nodes):
@@ -133,3 +135,19 @@ def test_torch_engine_equals_its_module():
         TorchEngine(torch.nn.ReLU())
     with pytest.raises(ModelError, match="shape"):
         TorchEngine(torch.nn.MaxPool2d(2), channels=1).run(np.zeros((1, 1, 4, 4), np.float32))
+
+
+def test_more_threads_than_cores_count_as_all(monkeypatch):
+    asked = []
+    opened = onnx_engine.open_session
+
+    def open_session(model, path, threads, **options):
+        asked.append(threads)
+        return opened(model, path, threads, **options)
+
+    monkeypatch.setattr(onnx_engine, "open_session", open_session)
+    path = load_model("degrain-gray-fast").path
+    for threads in (1, 1000, None):
+        OnnxEngine(path, threads=threads)
+    cores = onnx_engine.available_threads()
+    assert asked == [1, cores, cores]

@@ -160,6 +160,13 @@ def test_no_picture_is_refused(image):
         estimate_noise(image)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("spec", ["poisson:30", "poisson-gaussian:0.01,0.01"])
+def test_photons_that_cannot_be_counted_are_refused(spec, value):
+    with pytest.raises(PictureError, match="give floats around"):
+        add_noise(np.full((4, 4), value, np.float32), spec)
+
+
 def test_sixty_four_bit_integers_and_negative_seed_are_refused():
     with pytest.raises(PictureError, match="int64"):
         add_noise(np.zeros((4, 4), np.int64), "gaussian:5")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from degrain.errors import DegrainError
+from degrain.errors import DegrainError, ModelError
 
 if TYPE_CHECKING:
     from degrain.zoo.card import ModelCard
@@ -20,7 +21,8 @@ def show_models(name: str | None, *, as_json: bool) -> int:
     """Print one card, or a line for each model; the body of `degrain models`."""
     from degrain.zoo.store import list_models, load_model
 
-    cards = list_models() if name is None else [load_model(name)]
+    damaged: list[ModelError] = []
+    cards = list_models(damaged.append) if name is None else [load_model(name)]
     if as_json:
         for card in cards:
             print(json.dumps({**asdict(card), "path": str(card.path)}))
@@ -31,7 +33,9 @@ def show_models(name: str | None, *, as_json: bool) -> int:
         for card in cards:
             kind = "gray " if card.channels == 1 else "color"
             print(f"{card.name:{width}}  {kind}  {card.summary}")
-    return 0
+    for error in damaged:
+        print(f"degrain: {error}", file=sys.stderr)
+    return 1 if damaged else 0
 
 
 def show_info(*, as_json: bool, only_version: bool = False) -> int:

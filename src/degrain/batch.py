@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degrain.errors import DegrainError, ModelError, UsageError
+from degrain.errors import DegrainError, ModelError, PictureError, UsageError
 from degrain.interrupt import deferred_interrupt
 
 if TYPE_CHECKING:
@@ -75,9 +75,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where a picture comes from and where it goes."""
+    """Where a picture comes from and where it goes; whether it fits there is found out first."""
 
     read: Callable[[], Picture]
+    check: Callable[[Picture], None]
     write: Callable[[Picture], None]
 
 
@@ -164,6 +165,7 @@ def denoise_all(options: Denoise) -> int:
                 stop_if_asked()
                 reporter.begin(job.source)
                 reporter.end(*_do(job, denoiser, options, on_progress))
+            stop_if_asked()
     finally:
         reporter.close()
     return reporter.code
@@ -209,10 +211,11 @@ def _do(
         return replace(outcome, status="todo"), 0
     from degrain import files
 
-    def write(picture: Picture) -> None:
-        files.write(picture, job.target, overwrite=options.overwrite)
-
-    ends = Ends(lambda: files.read(job.source), write)
+    ends = Ends(
+        read=lambda: files.read(job.source),
+        check=lambda picture: files.check_fit(picture, job.target),
+        write=lambda picture: files.write(picture, job.target, overwrite=options.overwrite),
+    )
     return attempt(outcome, lambda: _denoise(outcome, denoiser, options, ends, on_progress))
 
 
@@ -259,6 +262,7 @@ def _denoise(
 
     started = time.perf_counter()
     picture = ends.read()
+    ends.check(picture)
     sigma = noise_level_255(picture.pages[0])
     choice = denoiser.choose(picture.pages[0], sigma=options.sigma, noise_sigma_255=sigma)
     clean = denoiser.picture(
@@ -319,7 +323,11 @@ def _denoise_pipe(denoiser: Denoiser, options: Denoise) -> int:
     source, target = options.inputs[0], Path(options.output or PIPE)
     _check_pipe(source, target, options)
     outcome = Outcome(str(source), str(target), "failed")
-    ends = Ends(lambda: _read_end(source), lambda picture: _write_end(picture, target, options))
+    ends = Ends(
+        read=lambda: _read_end(source),
+        check=lambda picture: _check_end(picture, target),
+        write=lambda picture: _write_end(picture, target, options),
+    )
     reporter = Reporter(1, options, to_stderr=target == PIPE)
     try:
         reporter.begin(source)
@@ -356,15 +364,35 @@ def _read_end(source: Path) -> Picture:
     return files.read_bytes(sys.stdin.buffer.read()) if source == PIPE else files.read(source)
 
 
+def _check_end(picture: Picture, target: Path) -> None:
+    from degrain import files
+
+    path = Path(f"the output{files.suffix_of(picture)}") if target == PIPE else target
+    files.check_fit(picture, path)
+
+
 def _write_end(picture: Picture, target: Path, options: Denoise) -> None:
     from degrain import files
 
     if target == PIPE:
         # encoded as a whole first: a failure leaves nothing half-written in the pipe
-        sys.stdout.buffer.write(files.write_bytes(picture, files.suffix_of(picture)))
-        sys.stdout.buffer.flush()
+        data = files.write_bytes(picture, files.suffix_of(picture))
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise PictureError(unwritable(error)) from error
     else:
         files.write(picture, target, overwrite=options.overwrite)
+
+
+def unwritable(error: OSError) -> str:
+    """One sentence on a standard output, or a file, that takes no more."""
+    reason = (error.strerror or str(error)).lower()
+    what = error.filename or "Standard output"
+    return f"{what} cannot be used ({reason}); make room, or check its permissions."
 
 
 def _bar(total: int) -> Any:

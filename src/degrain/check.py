@@ -118,7 +118,8 @@ def check(
         return found
     warning = out_of_range(rms(found.noise_before), before.shape, card)
     if warning is None and _is_large(before.shape):
-        warning = _noise_left(found, strength)
+        asked_for = sigma is not None and sigma < rms(found.noise_before)
+        warning = None if asked_for else _noise_left(found, strength)
         if warning is None and sigma is None:
             warning = _structure_taken(found, card)
     return replace(found, warning=warning)

@@ -1,7 +1,8 @@
 """The command: one frozen dataclass per verb; a verb's body is imports and one call.
 
 Attribute docstrings are the help texts. Exit codes: 0 all good, 1 some files failed, 2 usage
-(or a model that cannot be used), 130 interrupted, 141 the reader of a pipe has gone.
+(or a model that cannot be used), 130 interrupted, 141 the reader of a pipe has gone, 143 told to
+end (SIGTERM).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from degrain.cli_bench import BENCH_VERBS, Bench
 from degrain.errors import DegrainError, ModelError, UsageError
+from degrain.interrupt import end_in_order
 
 DESCRIPTION = "Takes the noise out of pictures without being told how noisy they are."
 USAGE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
@@ -307,10 +309,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("Interrupted; files that were finished are whole.", INTERRUPTED)
     except BrokenPipeError:
-        # Python flushes standard output once more when it ends; let that go nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return PIPE_CLOSED
+    except OSError as error:
+        from degrain.batch import unwritable
+
+        _close_output()
+        return _say(unwritable(error), 1)
     return code
+
+
+def _close_output() -> None:
+    """Python flushes standard output once more when it ends; let that go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry() -> None:
@@ -319,6 +330,7 @@ def entry() -> None:
         if hasattr(stream, "reconfigure"):
             # a file name that the terminal cannot show must not stop the batch
             stream.reconfigure(errors="backslashreplace")
+    end_in_order()
     sys.exit(main())
 
 

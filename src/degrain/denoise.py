@@ -72,7 +72,8 @@ class Denoiser:
     Args:
         model: a model's name, the path of an ONNX file, "auto": the best one for the picture's
             channels and, if it is gray, for its noise (see `choose`), or "fast": a small one.
-        threads: how many cores one call may use; None: all that this process may use.
+        threads: how many cores one call may use; None, or more than that: all that this process
+            may use.
         memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
             with it, results do not change.
         detail: for models with two ends: 0 is the most faithful one, 1 the one that makes up the
@@ -200,9 +201,9 @@ class Denoiser:
         if Path(target).exists() and not overwrite:
             msg = f"{target} exists already; choose another name or allow overwriting."
             raise UsageError(msg)
-        clean = self.picture(
-            files.read(Path(source)), strength=strength, sigma=sigma, on_progress=on_progress
-        )
+        noisy = files.read(Path(source))
+        files.check_fit(noisy, Path(target))
+        clean = self.picture(noisy, strength=strength, sigma=sigma, on_progress=on_progress)
         files.write(clean, Path(target), overwrite=overwrite)
         return clean
 
@@ -256,10 +257,9 @@ class Denoiser:
     def _pil(self, image: Any, wishes: _Wishes) -> Any:
         """PIL image in, PIL image out; its info (profile, EXIF) stays with it."""
         if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16", "F"):
-            target = "RGBA" if image.mode in ("P", "PA", "RGBa") else "RGB"
             msg = (
-                f"PIL images of mode {image.mode} are not supported; convert this one first: "
-                f"image.convert({target!r})."
+                f"PIL images of mode {image.mode} are not supported; give this one as "
+                f"{_pil_way_out(image.mode)}."
             )
             raise PictureError(msg)
         clean = self._array(np.asarray(image), wishes)
@@ -314,18 +314,17 @@ class Denoiser:
         budget = (self._memory_mb - LIBRARY_MB) * MEGABYTE
         # The result takes memory too; but a huge one must not starve the tiles.
         budget = max(budget - page.nbytes, budget // 4)
-        try:
-            size = tiling.tile_for_memory(
-                height,
-                width,
-                card.halo,
-                card.multiple_of,
-                memory_bytes=budget,
-                bytes_per_pixel=card.memory_bytes_per_pixel + 4 * _FLOATS_PER_PIXEL * channels,
+        place = (height, width, card.halo, card.multiple_of)
+        per_pixel = card.memory_bytes_per_pixel + 4 * _FLOATS_PER_PIXEL * channels
+        least = tiling.least_memory(*place, bytes_per_pixel=per_pixel)
+        if budget < least:
+            needed = LIBRARY_MB + -(-min(least + page.nbytes, 4 * least) // MEGABYTE)
+            msg = (
+                f"A memory budget of {self._memory_mb} MB is too small for {card.name} and this "
+                f"picture; give {needed} or more."
             )
-        except UsageError as error:
-            msg = f"{self._memory_mb} MB are too little: {error}"
-            raise UsageError(msg) from error
+            raise UsageError(msg)
+        size = tiling.tile_for_memory(*place, memory_bytes=budget, bytes_per_pixel=per_pixel)
         return tiling.plan(height, width, size, card.halo, card.multiple_of)
 
 
@@ -372,6 +371,14 @@ def _is_pil(image: Any) -> bool:
     """Whether this is a PIL image, found out without importing PIL."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)
+
+
+def _pil_way_out(mode: str) -> str:
+    """What to make of a PIL image first, in Python."""
+    if mode.startswith("I"):
+        return 'numpy.asarray(image).astype("uint16")'  # convert() would clip at 255
+    targets = {"1": "L", "La": "LA", "P": "RGBA", "PA": "RGBA", "RGBa": "RGBA"}
+    return f"image.convert({targets.get(mode, 'RGB')!r})"
 
 
 class _CallableModule(ModuleType):

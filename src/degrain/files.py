@@ -22,13 +22,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from degrain import formats, libvips, tiff
+from degrain import formats, libvips, png, tiff
 from degrain.errors import PictureError
 from degrain.outputs import Job, plan
 from degrain.picture import Picture, Pixels
-from degrain.writing import suffix_of, write, write_bytes
+from degrain.writing import check_fit, suffix_of, write, write_bytes
 
-__all__ = ["Job", "is_picture", "plan", "read", "read_bytes", "suffix_of", "write", "write_bytes"]
+__all__ = [
+    "Job",
+    "check_fit",
+    "is_picture",
+    "plan",
+    "read",
+    "read_bytes",
+    "suffix_of",
+    "write",
+    "write_bytes",
+]
 
 Facts = dict[str, Any]
 
@@ -42,6 +52,8 @@ _NOT_METADATA = frozenset({
     "background", "vips-sequential", "n-subifds",
 })
 # fmt: on
+# The thumbnail shows the noisy picture; texts of PNG are kept byte for byte, see degrain.png.
+_KEPT_OTHERWISE = ("exif-ifd1", "png-comment")
 _RGB16_SPACES = ("lab", "labs", "labq", "lch", "xyz", "yxy", "cmc", "hsv")
 _SAMPLES: dict[str, type[np.generic]] = {
     "uchar": np.uint8,
@@ -118,16 +130,29 @@ def _facts(file: BinaryIO, name: str) -> Facts:
         facts["quality"] = formats.jpeg_quality(file)
     elif kind == "webp":
         facts["lossless"] = formats.webp_is_lossless(file)
+    elif kind == "png":
+        facts |= _png_facts(file, name)
+    elif kind == "avif" and formats.is_image_sequence(head):
+        msg = f"{name} is an animated AVIF; save each frame as a file of its own."
+        raise PictureError(msg)
     elif kind == "tiff":
         facts |= _tiff_facts(file, name)
     return facts
 
 
+def _png_facts(file: BinaryIO, name: str) -> Facts:
+    """Color information and texts of a PNG."""
+    if png.is_animated(file):
+        msg = f"{name} is an animated PNG; save each frame as a file of its own."
+        raise PictureError(msg)
+    return {"chunks": png.kept_chunks(file)}
+
+
 def _tiff_facts(file: BinaryIO, name: str) -> Facts:
-    """Compression, tiles and EXIF of a TIFF."""
+    """Compression, tiles, resolution and EXIF of a TIFF."""
     try:
         layout, directory = tiff.first_directory(file)
-        complete = tiff.is_complete(file)
+        pages = list(tiff.directories(file))
     except ValueError as error:
         msg = f"{name} is a damaged TIFF ({error}); get the picture again from where it came."
         raise PictureError(msg) from error
@@ -138,10 +163,24 @@ def _tiff_facts(file: BinaryIO, name: str) -> Facts:
         bits = first[tiff.BITS_PER_SAMPLE]
         msg = f"{name} has {bits}-bit samples, which cannot be read; save it with 32-bit floats."
         raise PictureError(msg)
-    if not complete:
+    if first.get(tiff.PHOTOMETRIC) == tiff.CIELAB and first.get(tiff.BITS_PER_SAMPLE) == 8:
+        msg = f"{name} is 8-bit Lab, which is not read; save it as 16-bit Lab or as RGB."
+        raise PictureError(msg)
+    if first.get(tiff.SAMPLES_PER_PIXEL) == 2 and first.get(tiff.EXTRA_SAMPLES, 0) == 0:
+        msg = f"{name} has 2 channels that are no transparency; save each as a file of its own."
+        raise PictureError(msg)
+    if not tiff.is_complete(file, pages):
         msg = f"{name} is damaged or cut short: its pixels reach beyond its end; get it again."
         raise PictureError(msg)
+    planes = tiff.planes_named(directory)
+    if len(pages) == 1 and planes > 1:
+        msg = (
+            f"{name} is a stack of {planes} planes of which only the first is marked as a page; "
+            "save it with a page for each plane, or split it."
+        )
+        raise PictureError(msg)
     return {
+        "resolutions": [tiff.resolution_of(page) for page in pages],
         "compression": first.get(tiff.COMPRESSION, 1),
         "tile": (first.get(tiff.TILE_WIDTH, 0), first.get(tiff.TILE_LENGTH, 0)),
         "bigtiff": layout.big,
@@ -163,7 +202,7 @@ def _load(source: str | bytes, name: str, facts: Facts) -> Picture:
         raise PictureError(msg) from error
     whole = whole.reshape(-1, image.width, image.bands)
     _check_finite(whole, name)
-    fields = image.get_fields()
+    fields = libvips.fields_of(image)
     rows = image.get("page-height") if "page-height" in fields else image.height
     turn = _turn(image.get("orientation") if "orientation" in fields else 1)
     pages = [turn(whole[top : top + rows]) for top in range(0, len(whole), rows)]
@@ -252,8 +291,9 @@ def _turn(orientation: int) -> Callable[[Pixels], Pixels]:
 def _metadata(image: Any, facts: Facts) -> dict[str, Any]:
     """Header fields to write back."""
     metadata: dict[str, Any] = {}
-    for field in image.get_fields():
-        if field in _NOT_METADATA or field.startswith("exif-ifd1"):
+    fields = libvips.fields_of(image)
+    for field in fields:
+        if field in _NOT_METADATA or field.startswith(_KEPT_OTHERWISE):
             continue
         try:
             metadata[field] = image.get(field)
@@ -267,15 +307,16 @@ def _metadata(image: Any, facts: Facts) -> dict[str, Any]:
         metadata["exif-data"] = tiff.without_thumbnail(metadata["exif-data"])
     if "xmp-data" in metadata:
         metadata["xmp-data"] = _XMP_ORIENTATION.sub(rb"\g<1>1", metadata["xmp-data"])
-    turned = "orientation" in image.get_fields() and image.get("orientation") > 4
-    if turned:
+    if "orientation" in fields and image.get("orientation") > 4:
         metadata["xres"], metadata["yres"] = metadata["yres"], metadata["xres"]
+        if "resolutions" in facts:
+            facts["resolutions"] = [tiff.turned(page) for page in facts["resolutions"]]
     return metadata
 
 
 def _origin(image: Any, facts: Facts) -> Facts:
     """Facts about the file that steer writing."""
-    fields = image.get_fields()
+    fields = libvips.fields_of(image)
     origin = dict(facts)
     if "jpeg-chroma-subsample" in fields:
         origin["subsampled"] = image.get("jpeg-chroma-subsample") in ("4:2:0", "4:1:1", "4:1:0")

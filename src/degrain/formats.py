@@ -113,6 +113,11 @@ def _sniff_heif(head: bytes) -> str:
     return "heic" if any(brand in brands for brand in _HEIF_BRANDS) else ""
 
 
+def is_image_sequence(head: bytes) -> bool:
+    """Whether a file of the AVIF family shows an animation first (ISO/IEC 23000-22)."""
+    return head[8:12] == b"avis"
+
+
 def jpeg_quality(file: BinaryIO) -> int | None:
     """Estimate the quality (1..100, libjpeg's scale) a JPEG was saved with.
 

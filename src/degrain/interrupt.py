@@ -1,43 +1,61 @@
-"""Ctrl-C at a moment of our choosing."""
+"""Ctrl-C, and being told to end (SIGTERM), at a moment of our choosing."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+ENDED = 143
+"""Exit code of a program that was told to end: 128 + SIGTERM."""
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this program by an exception, so that no half-written file stays behind."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(ENDED)
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Within this context Ctrl-C waits until the function it yields is called.
+    """Within this context Ctrl-C waits until the function it yields is called, and so does SIGTERM.
 
     Python raises KeyboardInterrupt wherever it happens to be. In a callback from a C library
     (libvips calls one for every message it logs) the exception is printed and lost, and the work
     goes on as if nobody had asked. A second Ctrl-C does not wait.
 
     Yields:
-        A function that raises KeyboardInterrupt if Ctrl-C was pressed. Where signals are ignored,
+        A function that raises KeyboardInterrupt if Ctrl-C was pressed, and SystemExit if SIGTERM
+        came and `end_in_order` was called before. Where signals are ignored or handled otherwise,
         or outside of the main thread, nothing is changed.
     """
-    asked = threading.Event()
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _end}
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
+    asked: list[int] = []
 
     def stop_if_asked() -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
+        if asked:
+            usual[signal.Signals(asked[0])](asked[0], None)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            signal.default_int_handler(number, frame)
-        asked.set()
+        if asked:
+            usual[signal.Signals(number)](number, frame)
+        asked.append(number)
 
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield stop_if_asked
-        return
-    signal.signal(signal.SIGINT, handle)
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    for number in ours:
+        signal.signal(number, handle)
     try:
         yield stop_if_asked
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in ours:
+            signal.signal(number, usual[number])

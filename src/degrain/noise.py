@@ -282,7 +282,11 @@ def add_noise(image: NDArray[Any], spec: str, seed: int = 0) -> NDArray[Any]:
 
 def _photons(clean: NDArray[Any], peak: float, rng: np.random.Generator) -> Floats:
     """Poisson counts at `peak` photons for white, scaled back to 0..1."""
-    counts = rng.poisson(np.maximum(clean, 0).astype(np.float64) * peak)
+    try:
+        counts = rng.poisson(np.maximum(clean, 0).astype(np.float64) * peak)
+    except ValueError as error:
+        msg = "Photons of NaN, infinity or huge values cannot be counted; give floats around 0..1."
+        raise PictureError(msg) from error
     noisy: Floats = (counts / peak).astype(np.float32)
     return noisy
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -133,13 +135,22 @@ def _find_in_folder(top: Path, recursive: bool, *, beside: bool) -> Iterator[_Fo
         for name in sorted(names):
             path = Path(here, name)
             output = beside and path.stem.endswith(MARK)
-            if formats.is_picture_name(path) and not name.startswith(".") and not output:
+            if name.startswith(".") or output or not formats.is_picture_name(path):
+                continue
+            if not _waits(path):
                 yield _Found(path, path.relative_to(top))
     for trouble in troubles:
         path = Path(str(trouble.filename or top))
         reason = (trouble.strerror or str(trouble)).lower()
         problem = f"The folder {path} cannot be listed ({reason}); check its permissions."
         yield _Found(path, Path(path.name), problem)
+
+
+def _waits(path: Path) -> bool:
+    """Whether reading would wait for another program: pipes and devices are no pictures."""
+    with contextlib.suppress(OSError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False
 
 
 def _job(found: _Found, output: str | Path | None, folder: Path | None) -> Job:

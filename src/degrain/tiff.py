@@ -6,18 +6,27 @@ directories (IFD), one a page; EXIF and GPS data are IFDs that an entry points t
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import BinaryIO
 
 COMPRESSION, PHOTOMETRIC, BITS_PER_SAMPLE = 259, 262, 258
+IMAGE_WIDTH, IMAGE_LENGTH, DESCRIPTION, SAMPLES_PER_PIXEL = 256, 257, 270, 277
+EXTRA_SAMPLES = 338
+"""Tag of what channels beyond gray or RGB are: 0 anything, 1 or 2 transparency."""
+RESOLUTION = (282, 283, 296)
+"""Tags of pixels a unit across, down, and of the unit: 1 none, 2 inch, 3 centimeter."""
 TILE_WIDTH, TILE_LENGTH = 322, 323
 STRIPS, TILES = (273, 279), (324, 325)
 """Tags of where the pixels lie and how many bytes they take."""
-CFA, DNG_VERSION = 32803, 50706
+CFA, CIELAB, DNG_VERSION = 32803, 8, 50706
+"""Values of PHOTOMETRIC, and a tag that only DNG has."""
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 
 EXIF_HEADER = b"Exif\x00\x00"
@@ -51,11 +60,15 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tag: its TIFF type, and its values as stored, in the byte order of `layout`."""
+    """One tag: its TIFF type, and its values as stored, in the byte order of `layout`.
+
+    `at` is the place of the values in the file.
+    """
 
     kind: int
     data: bytes
     layout: Layout
+    at: int = 0
 
     def numbers(self) -> tuple[int, ...]:
         """The values of an integer tag; empty for other types."""
@@ -102,20 +115,16 @@ def first_directory(file: BinaryIO) -> tuple[Layout, Directory]:
         raise ValueError(msg) from error
 
 
-def is_complete(file: BinaryIO) -> bool:
-    """Whether the pixels of all pages lie inside the file; libtiff is lenient about it.
+def directories(file: BinaryIO) -> Iterator[Directory]:
+    """The tags of all pages, those of EXIF only for the first.
 
     Raises:
         ValueError: a directory is cut off.
     """
     layout, directory = first_directory(file)
-    size = file.seek(0, os.SEEK_END)
     seen: set[int] = set()
-    while True:
-        if _end_of_pixels(directory) > size:
-            return False
-        if not directory.following or directory.following in seen:
-            return True
+    yield directory
+    while directory.following and directory.following not in seen:
         seen.add(directory.following)
         try:
             # depth 3: without EXIF
@@ -123,6 +132,61 @@ def is_complete(file: BinaryIO) -> bool:
         except (struct.error, OverflowError) as error:
             msg = "a page's tags are cut off"
             raise ValueError(msg) from error
+        yield directory
+
+
+def is_complete(file: BinaryIO, pages: Iterable[Directory]) -> bool:
+    """Whether the pixels of all pages lie inside the file; libtiff is lenient about it."""
+    size = file.seek(0, os.SEEK_END)
+    return all(_end_of_pixels(page) <= size for page in pages)
+
+
+def planes_named(first: Directory) -> int:
+    """How many planes the description speaks of: 1 unless it is by ImageJ or tifffile.
+
+    Both write large stacks with a single directory, behind which all planes follow; readers
+    that do not know it, libtiff too, see the first one only.
+    """
+    text = first.entries[DESCRIPTION].data if DESCRIPTION in first.entries else b""
+    if text.startswith(b"ImageJ="):
+        found = re.search(rb"^images=(\d+)", text, re.MULTILINE)
+        return int(found[1]) if found else 1
+    if not text.startswith(b'{"shape":'):
+        return 1
+    try:
+        samples: int = math.prod(json.loads(text.rstrip(b"\x00"))["shape"])
+    except (ValueError, TypeError, KeyError):
+        return 1
+    tags = (IMAGE_WIDTH, IMAGE_LENGTH, SAMPLES_PER_PIXEL)
+    sizes = [first.entries[tag].numbers()[0] if tag in first.entries else 1 for tag in tags]
+    return max(1, samples // max(1, math.prod(sizes)))
+
+
+def resolution_of(page: Directory) -> dict[int, Entry]:
+    """The entries of `RESOLUTION` that a page has."""
+    return {tag: page.entries[tag] for tag in RESOLUTION if tag in page.entries}
+
+
+def turned(resolution: Mapping[int, Entry]) -> dict[int, Entry]:
+    """The resolution of a picture whose rows have become columns."""
+    across, down, unit = RESOLUTION
+    places = {across: down, down: across, unit: unit}
+    return {places[tag]: entry for tag, entry in resolution.items()}
+
+
+def set_resolution(file: BinaryIO, resolutions: Sequence[Mapping[int, Entry]]) -> None:
+    """Write the resolution of every page over the one that is there, in place.
+
+    Args:
+        file: open for reading and writing; its pages have all three tags.
+        resolutions: of the pages, see `resolution_of`; the last one is that of all that follow.
+    """
+    for number, page in enumerate(list(directories(file))):
+        for tag, entry in resolutions[min(number, len(resolutions) - 1)].items():
+            there = page.entries.get(tag)
+            if there is not None and (there.kind, len(there.data)) == (entry.kind, len(entry.data)):
+                file.seek(there.at)
+                file.write(entry.stored(there.layout.order))
 
 
 def _end_of_pixels(directory: Directory) -> int:
@@ -142,16 +206,20 @@ def _read(file: BinaryIO, layout: Layout, offset: int, *, depth: int) -> Directo
     file.seek(offset)
     count_code = layout.order + ("Q" if layout.big else "H")
     (count,) = struct.unpack(count_code, file.read(struct.calcsize(count_code)))
+    start = file.tell()
     table = file.read(min(count, 4096) * (4 + 2 * size) + size)
     directory = Directory()
     for i in range(min(count, 4096)):
         at = i * (4 + 2 * size)
         tag, kind = struct.unpack_from(layout.order + "HH", table, at)
         (items,) = struct.unpack_from(word, table, at + 4)
-        data = _value(file, layout, table[at + 4 + size : at + 4 + 2 * size], kind, items)
+        inside = table[at + 4 + size : at + 4 + 2 * size]
+        data = _value(file, layout, inside, kind, items)
         if data is None:
             continue
-        directory.entries[tag] = Entry(kind, data, layout)
+        is_inside = len(data) <= size
+        place = start + at + 4 + size if is_inside else struct.unpack(word, inside)[0]
+        directory.entries[tag] = Entry(kind, data, layout, place)
         if tag in _POINTERS and depth < 3:
             _follow(file, layout, directory, tag, depth)
     if count <= 4096:

@@ -159,12 +159,18 @@ def tile_for_memory(
         height, width, halo, multiple_of, max(0, memory_bytes) // bytes_per_pixel
     )
     if tile is None:
-        smallest = _round_up(MINIMUM_TILE_PX, multiple_of) + 2 * _round_up(halo, multiple_of)
-        needed = min(height, smallest) * min(width, smallest) * bytes_per_pixel
-        missing_mb = -(-(needed - memory_bytes) // 1_000_000)
-        msg = f"The memory budget is too small for this model; raise it by {missing_mb} MB or more."
+        needed = least_memory(height, width, halo, multiple_of, bytes_per_pixel=bytes_per_pixel)
+        msg = f"{memory_bytes} bytes are too little for a tile; give {needed} or more."
         raise UsageError(msg)
     return tile
+
+
+def least_memory(
+    height: int, width: int, halo: int, multiple_of: int, *, bytes_per_pixel: int
+) -> int:
+    """Bytes with which `tile_for_memory` finds a tile; the arguments are the same."""
+    smallest = _round_up(MINIMUM_TILE_PX, multiple_of) + 2 * _round_up(halo, multiple_of)
+    return min(height, smallest) * min(width, smallest) * bytes_per_pixel
 
 
 def _round_up(value: int, step: int) -> int:

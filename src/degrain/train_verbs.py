@@ -106,8 +106,8 @@ def pack_folders(folders: Sequence[Path], output: Path, shrink: int = 1) -> int:
 
 def export_model(runs: Sequence[Path], output: Path) -> int:
     """Write a run's network as ONNX; the body of `degrain export`."""
-    if not runs:
-        msg = "Name the run folder to export."
+    if not runs or output.suffix != ".onnx":
+        msg = "Name the run folder to export, and an output that ends in .onnx."
         raise UsageError(msg)
     with needs_extra("train", "Exporting"):
         from degrain.train.export import export_run

@@ -20,6 +20,7 @@ from degrain.bench.tables import (
     quality,
     read_comparisons,
 )
+from degrain.errors import UsageError
 
 COLUMNS = (
     *("set", "rules", "method", "version", "sigma", "noise", "pictures"),
@@ -40,9 +41,13 @@ def report(results: Path, *, against: str | None = None, ids: Path | None = None
         Markdown. Rows measured by different rules never share a table.
 
     Raises:
-        UsageError: there are no results.
+        UsageError: there are no results, or none of the method `against`.
     """
     comparisons = read_comparisons(results, ids)
+    measured = sorted({method for found in comparisons for method, _ in found.competitors})
+    if against is not None and against not in measured:
+        msg = f"There are no results of {against}; compare with one of {', '.join(measured)}."
+        raise UsageError(msg)
     parts = []
     for comparison in comparisons:
         parts.append(_measured(comparison))

@@ -24,7 +24,8 @@ class OnnxEngine:
 
     Args:
         path: the ONNX file.
-        threads: how many threads one run may use; None: as many as this process may use.
+        threads: how many threads one run may use; None, or more than that: as many as this
+            process may use.
         fused: False runs every node as it is written. Of a network in 8 bits that is the exact
             answer, slowly, on any processor; fused, sums of bytes may overflow on some.
 
@@ -34,7 +35,9 @@ class OnnxEngine:
 
     def __init__(self, path: Path, *, threads: int | None = None, fused: bool = True) -> None:
         self._path = path
-        self._session = open_session(path, path, threads or available_threads(), fused=fused)
+        # ONNX Runtime's threads wait for one another busily: more than cores are very slow.
+        most = available_threads()
+        self._session = open_session(path, path, min(threads or most, most), fused=fused)
         self._channels, self._sigma_rank = _check(self._session, path)
         self._input = str(self._session.get_inputs()[0].name)
         self._output = str(self._session.get_outputs()[0].name)

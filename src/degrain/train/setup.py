@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
         raise UsageError(msg)
     given = {key: value for key, value in given.items() if key not in ("start", "ids")}
     for option in ("batch", "crop", "lr"):
-        if given.get(option, 1) <= 0:
+        if not 0 < given.get(option, 1) < math.inf:
             msg = f"--{option} {given[option]} makes no sense; give a positive number."
             raise UsageError(msg)
     recipe = recipes.find_recipe(name)

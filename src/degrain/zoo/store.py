@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +25,25 @@ _digests: dict[_Stamp, str] = {}
 _foreign: dict[_Stamp, ModelCard] = {}
 
 
-def list_models() -> list[ModelCard]:
-    """The cards of all models found, by name; their files are not checked."""
-    cards = {path.parent.name: path for folder in reversed(_folders()) for path in _cards(folder)}
-    return [read_card(cards[name]) for name in sorted(cards)]
+def list_models(on_damaged: Callable[[ModelError], None] | None = None) -> list[ModelCard]:
+    """The cards of all models found, by name; their files are not checked.
+
+    Args:
+        on_damaged: called for a card that cannot be read, which is then left out.
+
+    Raises:
+        ModelError: a card cannot be read, and nobody is to be called for it.
+    """
+    paths = {path.parent.name: path for folder in reversed(_folders()) for path in _cards(folder)}
+    cards = []
+    for name in sorted(paths):
+        try:
+            cards.append(read_card(paths[name]))
+        except ModelError as error:
+            if on_damaged is None:
+                raise
+            on_damaged(error)
+    return cards
 
 
 def has_model(name: str) -> bool:
