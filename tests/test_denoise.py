@@ -193,6 +193,31 @@ def test_other_pil_modes_say_what_to_do_and_that_works(mode):
     assert np.shape(Denoiser(threads=1)(followed))[:2] == (4, 4)
 
 
+@pytest.mark.parametrize(("mode", "wanted"), [("L", "LA"), ("RGB", "RGBA")])
+def test_a_color_that_means_transparent_is_not_lost(mode, wanted):
+    image = Image.new(mode, (4, 4), 3)
+    image.info["transparency"] = 3 if mode == "L" else (3, 0, 0)
+    with pytest.raises(PictureError, match=f"give this one as image.convert.'{wanted}'"):
+        Denoiser()(image)
+
+
+class Stubborn(np.ndarray):
+    """Has two axes whatever is done to it, as numpy.matrix."""
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        return found[..., 0] if getattr(found, "ndim", 0) == 3 else found
+
+
+def test_arrays_of_other_classes():
+    plain = sample((20, 30))
+    expected = Denoiser(threads=1)(plain)
+    np.testing.assert_array_equal(Denoiser(threads=1)(plain.view(Stubborn)), expected)
+    np.testing.assert_array_equal(Denoiser(threads=1)(np.ma.masked_array(plain)), expected)
+    with pytest.raises(PictureError, match="masked array has pixels without a value"):
+        Denoiser()(np.ma.masked_greater(plain, 0.5))
+
+
 def test_the_advice_for_deep_pil_images_keeps_their_values():
     deep = Image.fromarray(np.array([[0, 300, 65535]], np.int32))
     with pytest.raises(PictureError, match=r'asarray\(image\)\.astype\("uint16"\)'):

@@ -73,6 +73,16 @@ def test_an_output_folder_inside_the_input_is_no_input(folder):
     assert len(plan([Path("in")], Path("in/clean"), recursive=True)) == 4
 
 
+def test_an_output_folder_above_the_input_hides_nothing(folder):
+    assert pairs(plan([Path("in/sub")], Path())) == [("in/sub/c.tif", "c.tif", "todo")]
+    found = plan([Path("in/a.jpg"), Path("in/sub")], Path("in"))
+    assert [(str(job.source), str(job.target)) for job in found] == [
+        ("in/a.jpg", "in/a.jpg"),
+        ("in/sub/c.tif", "in/c.tif"),
+    ]
+    assert [job.status for job in found] == ["failed", "todo"], "onto itself"
+
+
 def test_one_file_may_change_its_format(folder):
     assert pairs(plan([Path("in/a.jpg")], Path("other.tif"))) == [("in/a.jpg", "other.tif", "todo")]
 

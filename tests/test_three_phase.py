@@ -241,7 +241,7 @@ def test_phase_3_waits_for_the_end_of_phase_2(
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path / "run")
     monkeypatch.undo()
-    with pytest.raises(UsageError, match="goes on from phase 2"):
+    with pytest.raises(UsageError, match="stopped in phase 2, which must end first"):
         run(folder, tmp_path / "run", resume=True, phases_wanted="3")
     assert run(folder, tmp_path / "run", resume=True).progress.done[-1] == "3"
 
@@ -334,6 +334,50 @@ def test_the_card_of_a_changed_run_tells_its_command(
         "degrain train tiny-divakar-babu --data DIR --noise gaussian:25 --lp-weight 0.0 -o RUN "
         "--phases 2 --steps 1 --start first"
     )
+
+
+def test_the_card_of_a_run_in_two_calls_tells_both(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from degrain.train import export
+
+    monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 512)
+    run(folder, tmp_path / "run", steps=18, phases_wanted="1,2")
+    run(folder, tmp_path / "run", resume=True)
+    run(folder, tmp_path / "run", resume=True, phases_wanted="3", steps=12)
+    run(folder, tmp_path / "run", resume=True)
+    assert export.export_run(tmp_path / "run", tmp_path / "net.onnx").recipe == (
+        "degrain train tiny-divakar-babu --data DIR -o RUN --phases 1,2 --steps 18, "
+        "then --resume --phases 3 --steps 12"
+    )
+
+
+def test_a_phase_that_was_begun_must_be_ended(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, "cold", 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "run")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="stopped in phase 3, which must end first"):
+        run(folder, tmp_path / "run", resume=True, phases_wanted="2")
+
+
+def test_a_phase_is_kept_before_it_counts_as_done(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = stages.save
+
+    def killed(training: Training) -> None:
+        if training.progress.done:
+            raise KeyboardInterrupt
+        save(training)
+
+    monkeypatch.setattr(stages, "save", killed)
+    monkeypatch.setattr(stages, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "run", phases_wanted="2", steps=4)
+    assert (tmp_path / "run" / "phase-2.pt").is_file()
 
 
 def test_the_command_trains_and_refuses_what_does_not_belong(

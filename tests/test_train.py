@@ -164,6 +164,99 @@ def test_pairs_must_match(tmp_path: Path) -> None:
         read_pairs(noisy, clean)
 
 
+def test_pairs_belong_together_by_their_path(tmp_path: Path) -> None:
+    for side in ("clean", "noisy"):
+        for part in ("s1", "s2"):
+            (tmp_path / side).mkdir(exist_ok=True)
+            write_pictures(tmp_path / side / part, count=2, noise=20 if side == "noisy" else 0)
+    # Sorted by full names x.png would lie behind x.b.png on one side only.
+    for side, suffix in (("noisy", ".png"), ("clean", ".webp")):
+        for name, level in (("x", 50), ("x.b", 200)):
+            write_level(tmp_path / side / f"{name}{suffix}", level)
+    noisy, clean = read_pairs(tmp_path / "noisy", tmp_path / "clean")
+    assert noisy.names == clean.names == ("s1/00", "s1/01", "s2/00", "s2/01", "x", "x.b")
+    for parts in (split(noisy, 2), split(clean, 2)):
+        assert parts[1].names == ("s1/00", "s2/00", "x")
+    assert [int(p[0, 0, 0]) for p in (*noisy.pictures[4:], *clean.pictures[4:])] == [50, 200] * 2
+    write_level(tmp_path / "noisy" / "x.tif", 50)
+    with pytest.raises(TrainingError, match="two pictures named x;"):
+        read_pairs(tmp_path / "noisy", tmp_path / "clean")
+
+
+def write_level(path: Path, level: int) -> None:
+    import pyvips
+
+    pixels = np.full((30, 30, 3), level, np.uint8)
+    options = {"lossless": True} if path.suffix == ".webp" else {}
+    pyvips.Image.new_from_array(pixels).write_to_file(str(path), **options)
+
+
+@pytest.mark.parametrize("content", ["nothing", "array", "wrong sizes", "cut"])
+def test_damaged_packs_are_one_sentence(folder: Path, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "pack.npz"
+    pack([folder], path)
+    if content == "nothing":
+        path.write_bytes(b"")
+    elif content == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif content == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        with np.load(path) as whole:
+            arrays = dict(whole)
+        np.savez(path, **{**arrays, "sizes": arrays["sizes"] * 2})
+    with pytest.raises(TrainingError, match="is no pack of pictures"):
+        load([path])
+
+
+def test_weights_that_are_no_numbers_do_not_replace_a_good_checkpoint(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    draw = fit.draw_batch
+
+    def poisoned(*given: Any, **more: Any) -> Any:
+        noisy, clean = draw(*given, **more)
+        return noisy * (float("nan") if given[3] == 5 else 1.0), clean
+
+    monkeypatch.setattr(fit, "draw_batch", poisoned)
+    with pytest.raises(TrainingError, match=r"A weight is no longer a number at step 6"):
+        run(folder, tmp_path / "run", steps=20)
+    saved = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    assert saved["step"] == 5
+    assert all(weight.isfinite().all() for weight in saved["net"].values())
+
+
+def test_a_resumed_run_has_every_row_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, step=5)
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    changes: dict[str, Any] = {"steps": 8, "validate_every": 2}
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "run", **changes)
+    monkeypatch.undo()
+    journal = tmp_path / "run" / "metrics.jsonl"
+    late = {**json.loads(journal.read_text().splitlines()[-1]), "step": 6}
+    with journal.open("a") as file:  # written after the checkpoint, and a row that was cut short
+        file.write(json.dumps(late) + '\n{"step": 8, "pi')
+    run(folder, tmp_path / "run", resume=True)
+    steps = [json.loads(line)["step"] for line in journal.read_text().splitlines()]
+    assert steps == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("crop", [15, 16])
+def test_photographs_of_odd_and_even_crops(folder: Path, tmp_path: Path, crop: int) -> None:
+    assert run(folder, tmp_path / "run", steps=3, **{**PHOTOGRAPHS, "crop": crop}).step == 3
+
+
+def test_a_step_of_distinct_pictures_needs_as_many(folder: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"data": [folder], "run": tmp_path / "run", "quiet": True}
+    with pytest.raises(TrainingError, match=r"takes 9 different pictures, but only 5"):
+        train("jain-seung-faithful", steps=2, batch=9, device="cpu", **given)
+
+
 def test_two_processes_train_one_net(folder: Path, tmp_path: Path) -> None:
     """`torchrun` starts two; gradients are averaged, and the first one writes the run."""
     target = tmp_path / "run"
@@ -182,7 +275,7 @@ def test_nan_loss_stops_with_advice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(losses.OF_ERROR, "rms", lambda error: error.mean() * float("nan"))
-    with pytest.raises(TrainingError, match=r"became nan.*--resume"):
+    with pytest.raises(TrainingError, match=r"The loss is no longer a number.*--lr"):
         run(folder, tmp_path / "run", steps=50)
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 

@@ -262,14 +262,24 @@ class Denoiser:
                 f"{_pil_way_out(image.mode)}."
             )
             raise PictureError(msg)
+        if "transparency" in image.info:
+            msg = (
+                "A PIL image whose transparency is one of its colors would lose it; give this one "
+                f"as image.convert({'LA' if image.mode == 'L' else 'RGBA'!r})."
+            )
+            raise PictureError(msg)
         clean = self._array(np.asarray(image), wishes)
         result = sys.modules["PIL.Image"].fromarray(clean)
         result.info = dict(image.info)
         return result
 
     def _array(self, image: NDArray[Any], wishes: _Wishes) -> NDArray[Any]:
+        if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+            msg = "A masked array has pixels without a value; fill them first: image.filled(...)."
+            raise PictureError(msg)
+        image = np.asarray(image)
         check_array(image)
-        pixels = image[..., np.newaxis] if image.ndim == 2 else np.asarray(image)
+        pixels = image[..., np.newaxis] if image.ndim == 2 else image
         out = np.empty(pixels.shape, dtype=pixels.dtype)
         colors = 1 if pixels.shape[2] <= 2 else 3
         out[..., colors:] = pixels[..., colors:]

@@ -7,11 +7,13 @@ import itertools
 import logging
 from typing import Any
 
+_NOBODY = logging.NullHandler()
+"""libvips' warnings arrive as log records, which Python prints if nobody listens."""
+
 
 def load() -> Any:
     """Import pyvips, keep it quiet, and make it forget files it has read."""
-    # libvips' warnings arrive as log records, which Python prints if nobody listens
-    logging.getLogger("pyvips").addHandler(logging.NullHandler())
+    logging.getLogger("pyvips").addHandler(_NOBODY)
     import pyvips
 
     # Cached operations would hold memory and files, and would miss that a file has changed.

@@ -37,11 +37,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file to work on, and its path within the output folder."""
+    """A file to work on, its path within the output folder, and the folder it was found in."""
 
     source: Path
     inside: Path
     problem: str = ""
+    top: Path | None = None
 
 
 def plan(
@@ -73,11 +74,9 @@ def plan(
     """
     paths = [Path(path) for path in inputs]
     folder = _output_folder(paths, output)
-    skipped = folder if output is not None else None
     found = [one for path in paths for one in _find(path, recursive, beside=output is None)]
-    if skipped is not None:
-        explicit = set(paths)
-        found = [one for one in found if one.source in explicit or not _within(one.source, skipped)]
+    if folder is not None:
+        found = [one for one in found if not _is_output(one, folder)]
     if not found:
         raise UsageError(_nothing_message(paths, recursive))
     jobs = [_job(one, output, folder) for one in dict.fromkeys(found)]
@@ -138,7 +137,7 @@ def _find_in_folder(top: Path, recursive: bool, *, beside: bool) -> Iterator[_Fo
             if name.startswith(".") or output or not formats.is_picture_name(path):
                 continue
             if not _waits(path):
-                yield _Found(path, path.relative_to(top))
+                yield _Found(path, path.relative_to(top), top=top)
     for trouble in troubles:
         path = Path(str(trouble.filename or top))
         reason = (trouble.strerror or str(trouble)).lower()
@@ -217,9 +216,12 @@ def _same_file(job: Job) -> bool:
     return job.target.exists() and job.target.samefile(job.source)
 
 
-def _within(path: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder that is not its own input folder."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+def _is_output(found: _Found, folder: Path) -> bool:
+    """Whether a file lies in the output folder, where that is inside of the input folder."""
+    if found.top is None:
+        return False
+    top, output, source = (Path(os.path.realpath(p)) for p in (found.top, folder, found.source))
+    return output != top and output.is_relative_to(top) and source.is_relative_to(output)
 
 
 def _nothing_message(paths: Sequence[Path], recursive: bool) -> str:

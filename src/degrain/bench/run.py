@@ -193,13 +193,17 @@ def quick_methods(*, gray: bool) -> list[str]:
 def _opened(
     methods: Sequence[str | Method], suite: Suite, threads: int | None
 ) -> dict[str | Method, Method]:
-    """Every method once, ready."""
-    return {
-        wish: wish
-        if isinstance(wish, Method)
-        else open_method(wish, gray=suite.gray, threads=threads)
-        for wish in dict.fromkeys(methods)
-    }
+    """Every method once, ready; also one that is wished for under two names."""
+    opened: dict[str | Method, Method] = {}
+    known = set()
+    for wish in dict.fromkeys(methods):
+        method = wish
+        if not isinstance(method, Method):
+            method = open_method(method, gray=suite.gray, threads=threads)
+        if (method.name, method.version) not in known:
+            opened[wish] = method
+        known.add((method.name, method.version))
+    return opened
 
 
 def _counts(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from degrain.bench.datasets import DATA_SETS, find_data_set
 from degrain.errors import PictureError, UsageError
+from degrain.formats import is_picture_name
 from degrain.noise import parse_noise
 
 Floats = NDArray[np.float32]
@@ -301,7 +302,7 @@ def data_hash(root: Path, names: Sequence[str]) -> str:
 
 
 def read_ids(ids: Path) -> frozenset[str]:
-    """The pictures a text file lists: names without suffix, the first word of each line.
+    """The pictures a text file lists: names with or without suffix, the first word of each line.
 
     Raises:
         UsageError: it cannot be read.
@@ -312,7 +313,8 @@ def read_ids(ids: Path) -> frozenset[str]:
         msg = f"The list {ids} cannot be read ({error}); give a text file with one name a line."
         raise UsageError(msg) from error
     words = [line.split("#")[0].split() for line in lines]
-    return frozenset(word[0] for word in words if word)
+    names = (Path(word[0]) for word in words if word)
+    return frozenset(name.stem if is_picture_name(name) else str(name) for name in names)
 
 
 def _names(data: Path, root: Path) -> list[str]:

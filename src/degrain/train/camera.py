@@ -80,8 +80,9 @@ def photograph(
     taken = [i for i, shot in enumerate(shots) if shot.has_sensor]
     drawn = [i for i in range(len(large_nchw)) if rng.random() < leaves] if leaves else []
     large_nchw = _change(large_nchw, drawn, lambda x: scatter_leaves(x, generator))
-    quarter = large_nchw.shape[-1] // 4
-    clean = large_nchw[..., quarter:-quarter, quarter:-quarter].clone()
+    side = large_nchw.shape[-1] // 2
+    inner = slice(side // 2, side // 2 + side)
+    clean = large_nchw[..., inner, inner].clone()
     if taken:
         clean[taken] = F.avg_pool2d(large_nchw[taken], 2)
     natural, made = ([i for i in soft if (i in drawn) is of] for of in (False, True))

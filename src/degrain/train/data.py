@@ -7,6 +7,7 @@ gather, on a CPU as on a GPU, and training needs only torch and numpy once a pac
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from torch import Tensor
 
 from degrain.errors import TrainingError
 from degrain.train.whole import whole_file
+
+_DAMAGE = (ValueError, TypeError, AttributeError, EOFError, zlib.error, zipfile.BadZipFile)
+"""What NumPy raises on files that are no archives, cut off, or hold other arrays."""
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 AVERAGE = np.array([1 / 3, 1 / 3, 1 / 3], dtype=np.float32)  # Jain & Seung 2008, Sec. 3
@@ -113,11 +117,7 @@ def read_folders(folders: Sequence[Path]) -> Pack:
 
     names, sources, pictures = [], [], []
     for source, folder in enumerate(folders):
-        paths = sorted(path for path in folder.rglob("*") if files.is_picture(path))
-        if not paths:
-            msg = f"No pictures in {folder}; name a folder with JPEG, PNG, TIFF or WebP files."
-            raise TrainingError(msg)
-        for path in paths:
+        for path in _paths(folder):
             for page in files.read(path).pages:
                 names.append(path.name)
                 sources.append(source)
@@ -125,8 +125,18 @@ def read_folders(folders: Sequence[Path]) -> Pack:
     return Pack(tuple(names), tuple(sources), tuple(_one_dtype(pictures)))
 
 
+def _paths(folder: Path) -> list[Path]:
+    from degrain import files
+
+    paths = sorted(path for path in folder.rglob("*") if files.is_picture(path))
+    if not paths:
+        msg = f"No pictures in {folder}; name a folder with JPEG, PNG, TIFF or WebP files."
+        raise TrainingError(msg)
+    return paths
+
+
 def split(packed: Pack, every: int = 20) -> tuple[Pack, Pack]:
-    """Divide into training and validation pictures: every 20th by name, of each source."""
+    """Divide into training and validation pictures: every 20th, in order of source and name."""
     order = sorted(range(len(packed.names)), key=lambda i: (packed.sources[i], packed.names[i]))
     held_out = set(order[::every]) if len(order) > 1 else set()
     train = [i for i in order if i not in held_out]
@@ -230,40 +240,57 @@ class CropSource:
 
 
 def read_pairs(noisy: Path, clean: Path) -> tuple[Pack, Pack]:
-    """Read two folders whose pictures belong together by file name (without suffix).
+    """Read two folders whose pictures belong together by their path inside, without suffix.
+
+    Returns:
+        Noisy and clean pictures in the same order and with the same names.
 
     Raises:
-        TrainingError: a picture has no partner, or partners differ in size.
+        TrainingError: a picture has no partner or two, or partners differ in size.
     """
-    packs = [read_folders([noisy]), read_folders([clean])]
-    by_stem = [{Path(name).stem: i for i, name in enumerate(part.names)} for part in packs]
-    lonely = sorted(set(by_stem[0]) ^ set(by_stem[1]))
+    sides = [_by_place(folder) for folder in (noisy, clean)]
+    lonely = sorted(set(sides[0]) ^ set(sides[1]))
     if lonely:
         msg = f"{lonely[0]} has no partner in the other folder; name both files alike."
         raise TrainingError(msg)
-    stems = sorted(by_stem[0])
-    first, second = (
-        part.subset([index[stem] for stem in stems])
-        for part, index in zip(packs, by_stem, strict=True)
-    )
-    for stem, a, b in zip(stems, first.pictures, second.pictures, strict=True):
+    places = sorted(sides[0])
+    packs = []
+    for side in sides:
+        pages = _one_dtype([side[place] for place in places])
+        packs.append(Pack(tuple(places), (0,) * len(places), tuple(pages)))
+    for place, a, b in zip(places, packs[0].pictures, packs[1].pictures, strict=True):
         if a.shape[:2] != b.shape[:2]:
-            msg = f"The two pictures named {stem} differ in size; pairs must match pixel by pixel."
+            msg = f"The two pictures named {place} differ in size; pairs must match pixel by pixel."
             raise TrainingError(msg)
-    return first, second
+    return packs[0], packs[1]
+
+
+def _by_place(folder: Path) -> dict[str, NDArray[Any]]:
+    """The pictures of a folder by their path inside, without suffix; later pages with a number."""
+    from degrain import files
+
+    found: dict[str, NDArray[Any]] = {}
+    for path in _paths(folder):
+        place = path.relative_to(folder).with_suffix("").as_posix()
+        if place in found:
+            msg = f"{folder} holds two pictures named {place}; pairs must be unique."
+            raise TrainingError(msg)
+        for number, page in enumerate(files.read(path).pages):
+            found[f"{place}, page {number + 1}" if number else place] = page
+    return found
 
 
 def _read_pack(path: Path) -> Pack:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             names, sources = content["names"], content["sources"]
             sizes, pixels = content["sizes"], content["pixels"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        ends = np.cumsum(sizes.prod(axis=1))
+        parts = np.split(pixels, ends[:-1])
+        pictures = tuple(part.reshape(size) for part, size in zip(parts, sizes, strict=True))
+    except (*_DAMAGE, OSError, KeyError) as error:
         msg = f"{path} is no pack of pictures ({error}); make one with `degrain pack`."
         raise TrainingError(msg) from error
-    ends = np.cumsum(sizes.prod(axis=1))
-    parts = np.split(pixels, ends[:-1])
-    pictures = tuple(part.reshape(size) for part, size in zip(parts, sizes, strict=True))
     return Pack(tuple(map(str, names)), tuple(map(int, sources)), pictures)
 
 

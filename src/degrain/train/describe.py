@@ -12,6 +12,7 @@ from torch import nn
 
 from degrain.engines.measure import measure
 from degrain.engines.onnx import OnnxEngine
+from degrain.errors import TrainingError
 from degrain.train.onnx_file import form_for_export
 from degrain.zoo.card import ModelCard
 
@@ -71,7 +72,10 @@ def _peak_bytes(path: Path, channels: int, side: int) -> int:
         "print(re.search(r'VmHWM:\\s*(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
     )
     arguments = [sys.executable, "-c", code, str(path), str(channels), str(side)]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if result.returncode:
+        msg = f"The memory that {path} takes could not be measured: a run of it ended early."
+        raise TrainingError(msg)
     return int(result.stdout) * 1024
 
 

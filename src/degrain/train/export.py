@@ -17,9 +17,11 @@ from degrain.train import checkpoint
 from degrain.train.describe import describe
 from degrain.train.export_phases import export_phases
 from degrain.train.fit import build_net
+from degrain.train.journal import read_rows
 from degrain.train.onnx_file import write_onnx
 from degrain.train.recipes import Recipe, from_json
 from degrain.train.repeat import command
+from degrain.train.whole import whole_file
 from degrain.zoo.card import ModelCard, write_card
 
 
@@ -52,10 +54,12 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
     net = build_net(recipe)
     net.load_state_dict(saved["average"])
     _average_with(net, others)
-    write_onnx(net, output, recipe.channels)
-    card = describe(net, output, recipe.channels)
+    with whole_file(output, "model") as partial:
+        write_onnx(net, partial, recipe.channels)
+        card = describe(net, partial, recipe.channels)
     card = replace(
         card,
+        path=output,
         name=name or config.get("name") or run.name,
         summary=card.summary if config["pairs"] else _summary(recipe),
         gray=recipe.gray if recipe.channels == 1 else card.gray,
@@ -102,9 +106,7 @@ def _summary(recipe: Recipe) -> str:
 
 def _quality(run: Path) -> dict[str, dict[str, float]]:
     """The last validation of the run, under its protocol."""
-    path = run / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if not lines:
+    rows = read_rows(run)
+    if not rows:
         return {}
-    psnr = json.loads(lines[-1])["psnr"]
-    return {"held-out training pictures, 256×256, float noise, PSNR": psnr}
+    return {"held-out training pictures, 256×256, float noise, PSNR": rows[-1]["psnr"]}

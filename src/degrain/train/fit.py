@@ -134,7 +134,13 @@ def fit(
 
 
 def save(state: State, recipe: Recipe, watch: Watch) -> None:
-    """Write the checkpoint of this run."""
+    """Write the checkpoint of this run, unless a weight is no longer a number.
+
+    Raises:
+        TrainingError: one is; the checkpoint before stays.
+    """
+    if not all(bool(weight.isfinite().all()) for weight in state.net.parameters()):
+        raise TrainingError(_diverged("A weight", state.step))
     checkpoint.save(state.to_dict(asdict(recipe)), watch.run / "checkpoint.pt")
 
 
@@ -203,11 +209,14 @@ def update_average(state: State, decay: float) -> None:
 def check_loss(loss: float, step: int) -> None:
     """Stop as soon as the loss is no longer a number."""
     if loss != loss or loss in (float("inf"), float("-inf")):
-        msg = (
-            f"The loss became {loss} at step {step}; the last checkpoint is kept. "
-            "Lower the recipe's step length (lr) and use --resume."
-        )
-        raise TrainingError(msg)
+        raise TrainingError(_diverged("The loss", step))
+
+
+def _diverged(what: str, step: int) -> str:
+    return (
+        f"{what} is no longer a number at step {step}; the last checkpoint is kept. Begin again "
+        "with a smaller step length (--lr), or with the weights of that checkpoint (--start)."
+    )
 
 
 def _plain_descent(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""The journal of a three-phase run: rows of metrics.jsonl, and a line on the terminal."""
+"""The journal of a run, metrics.jsonl; that of a three-phase run with a bar on the terminal."""
 
 from __future__ import annotations
 
@@ -52,15 +52,26 @@ class Journal:
 
     def forget_after(self, iteration: int) -> None:
         """Take out rows that a resumed run will write again."""
-        rows = [row for row in read_rows(self.run) if row["iteration"] <= iteration]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (self.run / "metrics.jsonl").write_text(text, encoding="utf-8")
+        forget_after(self.run, "iteration", iteration)
 
     def close(self) -> None:
         """End the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def forget_after(run: Path, counter: str, last: int) -> None:
+    """Take out the rows that a run resumed from its checkpoint will write again.
+
+    Args:
+        run: the run folder.
+        counter: the field that counts steps.
+        last: what it is in the checkpoint.
+    """
+    rows = [row for row in read_rows(run) if row[counter] <= last]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (run / "metrics.jsonl").write_text(text, encoding="utf-8")
 
 
 def read_rows(run: Path) -> list[Row]:

@@ -25,6 +25,7 @@ from degrain.train.data import Pack, load, split, to_channels, unit_floats
 from degrain.train.qdq import Body, Floats, Numbers, read_body, write_qdq
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.train.watch import Validation
+from degrain.train.whole import whole_file
 from degrain.zoo.card import ModelCard, write_card
 from degrain.zoo.store import card_file, load_model
 
@@ -71,13 +72,15 @@ def quantize(
         msg = "One picture is too few: some are held out to measure the loss; give more."
         raise TrainingError(msg)
     output = card.path.with_name(f"{card.path.stem}.int8.onnx")
-    _write(body, Probe(body, card), calibration, spec, steps, output)
-    finished = replace(
-        card,
-        int8_model=output.name,
-        int8_sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
-        int8_loss=_loss(card, output, held_out, spec),
-    )
+    # The old model stays until the new one is measured: it belongs to the old card.
+    with whole_file(output, "model") as partial:
+        _write(body, Probe(body, card), calibration, spec, steps, partial)
+        finished = replace(
+            card,
+            int8_model=output.name,
+            int8_sha256=hashlib.sha256(partial.read_bytes()).hexdigest(),
+            int8_loss=_loss(card, partial, held_out, spec),
+        )
     try:
         write_card(finished, sheet)
     except OSError as error:
@@ -167,11 +170,13 @@ def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Flo
 def _lessons(probe: Probe, packed: Pack, spec: str) -> Lessons:
     """Noisy crops as the first convolution answers them, and the float network's errors."""
     rng, noise = np.random.default_rng(1), parse_noise(spec)
-    side = min(CROP, *(min(picture.shape[:2]) for picture in packed.pictures))
+    sides = [min(picture.shape[:2]) for picture in packed.pictures]
+    side = min(CROP, max(sides))
+    large = [p for p, shorter in zip(packed.pictures, sides, strict=True) if shorter >= side]
     heads, errors = [], []
-    for k in rng.integers(len(packed.pictures), size=CROPS):
-        top, left = (rng.integers(size - side + 1) for size in packed.pictures[k].shape[:2])
-        clean = probe.pixels(packed.pictures[k][top : top + side, left : left + side])
+    for k in rng.integers(len(large), size=CROPS):
+        top, left = (rng.integers(size - side + 1) for size in large[k].shape[:2])
+        clean = probe.pixels(large[k][top : top + side, left : left + side])
         noisy = noise.add(clean, rng).astype(np.float32)
         head, picture = probe.ask(noisy, [probe.head, probe.picture])
         heads.append(head[0])

@@ -32,11 +32,20 @@ def command(config: Mapping[str, Any]) -> str:
         f"--ids {config['ids']['name']}" if config.get("ids") else "",
         *_changed(recipe, usual, options if known else ("noise",)),
         "-o RUN",
-        f"--phases {','.join(config['phases'])}" if "phases" in config else "",
-        f"--steps {recipe['steps']}" if recipe["steps"] else f"--minutes {recipe['minutes']:g}",
+        _phases(config),
+        _budget(recipe),
         f"--start {config['start']}" if config.get("start") else "",
     ]
-    return " ".join(filter(None, words))
+    later = [f"--resume {_phases(wish)} {_budget(wish)}" for wish in config.get("later", ())]
+    return ", then ".join([" ".join(filter(None, words)), *later])
+
+
+def _phases(wish: Mapping[str, Any]) -> str:
+    return f"--phases {','.join(wish['phases'])}" if "phases" in wish else ""
+
+
+def _budget(wish: Mapping[str, Any]) -> str:
+    return f"--steps {wish['steps']}" if wish["steps"] else f"--minutes {wish['minutes']:g}"
 
 
 def _changed(

@@ -17,6 +17,7 @@ from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
 from degrain.train.fit import build_net, fit, new_state, takes_photographs
+from degrain.train.journal import forget_after
 from degrain.train.layerwise import fit_layers, stage
 from degrain.train.losses import LOSSES, OF_ERROR
 from degrain.train.recipes import Recipe
@@ -93,6 +94,7 @@ def train(
                 "torch": torch.__version__,
             }
             _write_config(config, run)
+            forget_after(run, "step", state.step)
             watch.open_tensorboard()
         loop = fit_layers if settled.layer_shares else fit
         try:
@@ -191,7 +193,7 @@ def _crop_source(
     recipe: Recipe, packed: Pack, targets: Pack | None, device: torch.device
 ) -> CropSource:
     photographed = targets is None and takes_photographs(recipe, parse_noise(recipe.noise))
-    return CropSource(
+    source = CropSource(
         packed,
         channels=recipe.channels,
         crop=2 * recipe.crop if photographed else recipe.crop,
@@ -200,6 +202,13 @@ def _crop_source(
         targets=targets,
         distinct=recipe.distinct,
     )
+    if recipe.distinct and len(source.sizes) < recipe.batch:
+        msg = (
+            f"Each step takes {recipe.batch} different pictures, but only {len(source.sizes)} are "
+            "large enough; add some, or give a smaller --batch."
+        )
+        raise TrainingError(msg)
+    return source
 
 
 def _first_state(

@@ -97,10 +97,10 @@ def run_stage(training: Training, stage: str) -> None:
             last_save = time.perf_counter()
     phases.finish(training.players)
     _validate(training)
+    if stage in PHASES:
+        _keep(training, stage)  # before the checkpoint says that the phase is done
     progress.stage, progress.done = "", (*progress.done, stage)
     save(training)
-    if stage in PHASES:
-        _keep(training, stage)
 
 
 def restore(training: Training, saved: Mapping[str, Any]) -> None:

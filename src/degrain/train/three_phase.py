@@ -34,6 +34,8 @@ FEWEST_PICTURES: Final = 10
 VALIDATION_PICTURES: Final = 7
 """As many as the paper watches."""
 VALIDATION_SIDE: Final = 128
+BUDGET: Final = ("steps", "minutes")
+"""Fields of the recipe that a resumed run may change, beside its phases."""
 
 
 def train_three_phase(
@@ -74,26 +76,26 @@ def train_three_phase(
     prepare(target)
     judge = _discriminator(settled, vgg, target) if "3" in wanted else None
     training = _open(settled, _stages(wanted), run, data, judge, target, quiet=quiet)
+    before = read_run(run)[0] if resume else {}
     if resume:
-        restore(training, checkpoint.load(run / "checkpoint.pt", target))
-        start = read_run(run)[0].get("start")
+        saved = checkpoint.load(run / "checkpoint.pt", target)
+        _require_stage(saved["progress"]["stage"], training.stages)
+        restore(training, saved)
     elif start is not None:
         load_weights(training.players.net, start)
         training.players.average.load_state_dict(training.players.net.state_dict())
     compile_for(training.players.net, target)
     _require_phase_2(training)
-    _write_config(
-        {
-            "name": recipe,
-            "phases": list(wanted),
-            "recipe": dataclasses.asdict(settled),
-            "data": [path.name for path in data],
-            "start": start and Path(start).name,
-            "pictures": len(training.crops.sizes),
-            "torch": torch.__version__,
-        },
-        run,
-    )
+    config = {
+        "name": recipe,
+        "phases": list(wanted),
+        "recipe": dataclasses.asdict(settled),
+        "data": [path.name for path in data],
+        "start": start and Path(start).name,
+        "pictures": len(training.crops.sizes),
+        "torch": torch.__version__,
+    }
+    _write_config(_went_on(before, config) if resume else config, run)
     try:
         for stage in training.stages:
             if stage not in training.progress.done:
@@ -187,7 +189,9 @@ def _resumed(
         msg = f"--resume keeps the run's own {', '.join(extra)}; leave that option out."
         raise UsageError(msg)
     config, recipe = read_run(run)
-    wanted = parse_phases(phases_wanted) if phases_wanted else tuple(config["phases"])
+    latest = _latest(config)
+    recipe = dataclasses.replace(recipe, **{key: latest[key] for key in BUDGET})
+    wanted = parse_phases(phases_wanted) if phases_wanted else tuple(latest["phases"])
     return _with_budget(recipe, given), wanted
 
 
@@ -254,6 +258,30 @@ def _open(
     }
     players = phases.new_players(build(recipe).to(device), judge)
     return Training(recipe, stages, players, Progress(), crops, validation, Journal(run, quiet))
+
+
+def _went_on(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run that is resumed: how it began, and then what was asked for."""
+    wish = {"phases": now["phases"], **{key: now["recipe"][key] for key in BUDGET}}
+    later = list(before.get("later", ()))
+    if wish != _latest(before):
+        later.append(wish)
+    return {**before, "later": later}
+
+
+def _latest(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Phases and budget that a run was last asked for."""
+    first = {"phases": config["phases"], **{key: config["recipe"][key] for key in BUDGET}}
+    latest: dict[str, Any] = [first, *config.get("later", ())][-1]
+    return latest
+
+
+def _require_stage(stage: str, stages: Sequence[str]) -> None:
+    """A stage that was begun has to be among those that are wanted."""
+    if stage and stage not in stages:
+        wanted = "3" if stage == "cold" else stage
+        msg = f"The run stopped in phase {wanted}, which must end first; add it to --phases."
+        raise UsageError(msg)
 
 
 def _require_phase_2(training: Training) -> None:

@@ -103,7 +103,7 @@ def card_from_mapping(facts: Mapping[str, Any], model_path: Path) -> ModelCard:
 def write_card(card: ModelCard, path: Path) -> None:
     """Write `card.toml`; `read_card` gives the same card back (`path` is not stored).
 
-    Fields at their defaults are left out.
+    Fields at their defaults are left out. The file appears whole or not at all.
     """
     lines = [
         f"{item.name} = {_toml(getattr(card, item.name))}"
@@ -117,7 +117,12 @@ def write_card(card: ModelCard, path: Path) -> None:
     for title, table in tables.items():
         lines += ["", f"[{title}]"]
         lines += [f"{_toml(noise)} = {_toml(float(number))}" for noise, number in table.items()]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _toml(value: str | int | float) -> str:
