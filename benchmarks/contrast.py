@@ -22,9 +22,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from degrain.bench.methods import Floats, Method, open_method
+from degrain.depth import unit_floats
 from degrain.metrics import psnr
 from degrain.noise import add_noise
-from degrain.train.data import load, split, to_channels, unit_floats
+from degrain.train.data import load, split, to_channels
 
 SIDE, WINDOW = 256, 9
 Picture = NDArray[Any]

@@ -15,6 +15,14 @@ def white_of(dtype: np.dtype[Any]) -> float:
     return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
+def unit_floats(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Float32 in 0..1 of integers; floats are taken as they are."""
+    floats: NDArray[np.float32] = pixels.astype(np.float32)
+    if pixels.dtype.kind != "f":
+        floats /= np.float32(white_of(pixels.dtype))
+    return floats
+
+
 def to_float(tile_hwc: NDArray[Any]) -> NDArray[np.float32]:
     """A crop in its own depth as float32 1×C×H×W, 0..1 for integers; always a copy."""
     x_nchw = np.array(tile_hwc.transpose(2, 0, 1)[np.newaxis], dtype=np.float32, order="C")

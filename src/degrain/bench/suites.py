@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from degrain.bench.datasets import DATA_SETS, find_data_set
+from degrain.depth import unit_floats
 from degrain.errors import PictureError, UsageError
 from degrain.formats import is_picture_name
 from degrain.noise import parse_noise
@@ -123,7 +124,7 @@ class Suite:
     def _read(self, path: Path) -> Floats:
         from degrain.files import read
 
-        pixels = self._part(as_floats(read(path).pages[0]))
+        pixels = self._part(unit_floats(read(path).pages[0]))
         if self.gray:
             return to_gray(pixels, self.conversion)
         if pixels.shape[2] != 3:
@@ -262,14 +263,6 @@ def named_suite(
         noisy=noisy,
         crop_px=QUICK_CROP_PX if quick else None,
     )
-
-
-def as_floats(pixels: NDArray[Any]) -> Floats:
-    """Pixels in 0..1; floats are taken as they are."""
-    floats: Floats = pixels.astype(np.float32)
-    if pixels.dtype.kind != "f":
-        floats /= np.float32(np.iinfo(pixels.dtype).max)
-    return floats
 
 
 def to_gray(pixels: Floats, conversion: str) -> Floats:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from degrain.depth import unit_floats
 from degrain.errors import TrainingError
 from degrain.train.whole import whole_file
 
@@ -299,13 +300,6 @@ def _one_dtype(pictures: list[NDArray[Any]]) -> list[NDArray[Any]]:
     if len({picture.dtype for picture in pictures}) <= 1:
         return pictures
     return [unit_floats(picture) for picture in pictures]
-
-
-def unit_floats(picture: NDArray[Any]) -> NDArray[np.float32]:
-    """float32 in 0..1; floats as they are."""
-    if picture.dtype.kind == "u":
-        return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
-    return picture.astype(np.float32)
 
 
 def _shares(sources: tuple[int, ...], areas: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from degrain.depth import unit_floats
 from degrain.noise import parse_noise
-from degrain.train.data import Pack, to_channels, unit_floats
+from degrain.train.data import Pack, to_channels
 from degrain.train.state import State
 
 
