@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from degrain.bench import cost, provenance
+from degrain.bench import cost, paired, provenance
 from degrain.bench.datasets import DATA_SETS, title_of
 from degrain.bench.report import report, report_csv
 from degrain.bench.rows import KEY
@@ -67,6 +67,25 @@ def test_tables_mark_subsets_and_compare_on_common_pictures(tmp_path):
     assert "**Minus fair**" in report(tmp_path, against="fair")
     with pytest.raises(UsageError, match=r"no results of nobody; compare with one of fair, good"):
         report(tmp_path, against="nobody")
+
+
+@pytest.mark.parametrize(("part", "title"), [("", True), ("central 256×256 pixels; ", False)])
+def test_parts_of_pictures_have_no_title_and_no_published_numbers(tmp_path, part, title):
+    rows = make_rows(data="7e9bc2b62039", rules=f"gray (luma rounded); {part}noise")
+    assert ("**Measured** on Set12" in report(write_rows(tmp_path, rows))) is title
+
+
+def test_versions_of_a_model_do_not_mix():
+    rows = [
+        {"method": "m", "version": version, "picture": p, "noise": "n", "status": s, "psnr": psnr}
+        for version, p, s, psnr in (
+            ("1", "a", "ok", 20.0),
+            ("1", "b", "ok", 21.0),
+            ("2", "a", "ok", 30.0),
+            ("2", "b", "failed", None),
+        )
+    ]
+    assert paired.psnr_by_picture(rows, "m", "n") == {"a": 30.0}
 
 
 def test_seconds_of_several_machines_are_told_apart(tmp_path):

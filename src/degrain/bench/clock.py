@@ -31,8 +31,9 @@ def clock(
 
     Methods take turns, so that a machine that is busy for a while slows all of them. In every
     turn a fixed piece of work is timed too, which always uses one thread: the two-dimensional
-    FFT of 2048×2048 numbers in double precision. Ratios to it can be compared across machines;
-    seconds cannot.
+    FFT of 2048×2048 numbers in double precision. It tells how fast the machine is at the moment;
+    between machines neither seconds nor ratios to it can be compared (networks and transforms gain
+    differently from another processor: by a factor of two, benchmarks/results/cost-gray.json).
 
     Args:
         noisy: the picture, H×W or H×W×3 in 0..1.

@@ -71,6 +71,7 @@ def bench_cost(options: BenchCost) -> int:
 
 def cost_table(found: dict[str, Any]) -> str:
     """Costs as a Markdown table: ratios first, seconds only for the machine they were taken on."""
+    from degrain.bench.clock import REFERENCE
     from degrain.bench.report import markdown_table
     from degrain.bench.tables import label
 
@@ -79,20 +80,23 @@ def cost_table(found: dict[str, Any]) -> str:
     for row in found["time"]:
         macs = found["macs_per_pixel"].get(row["method"])
         memory = added.get((row["method"], row["side_px"]))
+        # The reference is the same work whatever the picture.
+        per_megapixel = "-" if row["method"] == REFERENCE else f"{row['seconds_per_megapixel']:.3g}"
         lines.append(
             [
                 label((row["method"], "")),
                 f"{row['side_px']}×{row['side_px']}",
                 str(row["threads"]),
                 f"{row['ratio']:.3g}",
-                f"{row['seconds_per_megapixel']:.3g}",
+                per_megapixel,
                 "-" if memory is None else f"{memory:.0f}",
                 "-" if macs is None else f"{macs:,.0f}",
             ]
         )
     heads = ["method", "picture", "threads", "time / reference", "s per megapixel", "added MB"]
     table = markdown_table([*heads, "multiply-accumulates a pixel"], lines)
-    return f"{table}\n\nOn {found['machine']}; only ratios mean something elsewhere.\n"
+    note = "compare numbers of this table with one another only"
+    return f"{table}\n\nOn {found['machine']}; {note}.\n"
 
 
 def _write(path: Path, text: str) -> None:

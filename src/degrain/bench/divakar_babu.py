@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from degrain.bench.divakar_babu_report import NOISE, Measured, label_of, told, write_report
+from degrain.bench.paired import of_latest_versions
 from degrain.bench.rows import Row, read_rows, results_file
 from degrain.bench.run import run_suite
 from degrain.bench.shown import draw_shown, median_picture
@@ -190,7 +191,8 @@ def _ends(model: str) -> dict[str, str]:
 def _rows(output: Path, suite: Suite) -> list[Row]:
     """The good rows of these rules, the latest of each."""
     found = read_rows(results_file(output))
-    good = [row for row in found if row["rules"] == suite.rules and row["status"] == "ok"]
+    same = [row for row in found if row["rules"] == suite.rules]
+    good = [row for row in of_latest_versions(same) if row["status"] == "ok"]
     return list({(row["method"], row["picture"], row["noise"]): row for row in good}.values())
 
 

@@ -8,7 +8,7 @@
 | `noisy`       | nothing is done: the noisy picture itself                                   |
 | a baseline    | one of `BASELINES`; what it is stands in its own file                       |
 | `NAME:FILE`   | a baseline with learned parameters of your own (`epll`, `foe`)              |
-| `NAME@SIGMA`  | any of these that wants σ, told this one (of 255) whatever the noise is     |
+| `NAME@SIGMA`  | any of these that can be told σ, told this one (of 255) whatever the noise  |
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def measured(comparison: Comparison) -> str:
     best = {spec: _best(comparison, spec) for spec in specs}
     rows = []
     for competitor in competitors:
-        cells = [named(comparison, competitor), _td(comparison.told(competitor), "word")]
+        cells = [named(comparison, competitor), _td(escape(comparison.told(competitor)), "word")]
         for spec in specs:
             cell = _level(comparison.good(competitor, spec), competitor in best[spec], count)
             cells.append(_td(cell, "level"))

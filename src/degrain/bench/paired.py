@@ -56,12 +56,22 @@ def mean_of(values: Iterable[float]) -> Mean:
     return Mean(float(array.mean()), error, array.size)
 
 
+def of_latest_versions(rows: Iterable[Row]) -> list[Row]:
+    """The rows of the version of every method that was measured last."""
+    kept = list(rows)
+    latest = {row["method"]: row.get("version") for row in kept}
+    return [row for row in kept if row.get("version") == latest[row["method"]]]
+
+
 def psnr_by_picture(rows: Iterable[Row], method: str, noise: str) -> dict[str, float]:
-    """PSNR in dB of one method at one noise, failed pictures left out; the last row counts."""
+    """PSNR in dB of one method, in its latest version, at one noise.
+
+    Failed pictures are left out; the last row of each counts.
+    """
     return {
         row["picture"]: math.inf if row["psnr"] is None else row["psnr"]
-        for row in rows
-        if (row["method"], row["noise"], row["status"]) == (method, noise, "ok")
+        for row in of_latest_versions(row for row in rows if row["method"] == method)
+        if (row["noise"], row["status"]) == (noise, "ok")
     }
 
 

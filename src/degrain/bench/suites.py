@@ -30,6 +30,9 @@ CONVERSIONS: Mapping[str, str] = {
 NOISE = ("gaussian:15", "gaussian:25", "gaussian:50")
 POISSON = ("poisson:4", "poisson:30", "poisson-gaussian:0.01,0.02", "poisson-gaussian:0.04,0.04")
 QUICK_PICTURES, QUICK_CROP_PX = 5, 256
+PART = "central "
+"""Begins what rules say of pictures of which only the middle is judged."""
+
 REAL = "real"
 """Stands for a noise spec where the noisy pictures are real ones."""
 
@@ -102,7 +105,7 @@ class Suite:
             noise = f"real noisy pictures, data {self.noisy_data}"
         else:
             noise = f"{PROTOCOLS[self.protocol]}; seed {self.seed}"
-        part = f"central {self.crop_px}×{self.crop_px} pixels; " if self.crop_px else ""
+        part = f"{PART}{self.crop_px}×{self.crop_px} pixels; " if self.crop_px else ""
         return (
             f"{kind}; {part}{noise}; "
             f"output neither clipped nor rounded; PSNR over all pixels and channels; "

@@ -14,7 +14,7 @@ from typing import Any
 from degrain.bench.datasets import list_hash, title_of
 from degrain.bench.paired import Difference, Mean, mean_of, paired
 from degrain.bench.rows import Row, latest_rows, results_file
-from degrain.bench.suites import REAL, read_ids
+from degrain.bench.suites import PART, REAL, read_ids
 from degrain.errors import UsageError
 
 Competitor = tuple[str, str]
@@ -42,7 +42,9 @@ class Comparison:
 
     @property
     def title(self) -> str | None:
-        """What papers call these pictures; None if they are unknown here."""
+        """What papers call these pictures; None if they are unknown here, or only parts judged."""
+        if PART in self.rules:
+            return None
         return title_of(str(self.rows[0].get("data")), gray=self.gray, part=self.part)
 
     @property
