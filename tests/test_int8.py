@@ -24,8 +24,9 @@ from degrain.engines.precision import choose_precision, good_levels, has_byte_pr
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.picture import Picture
 from degrain.train.aware import EightBits, Lessons, fine_tune, head_gains
+from degrain.train.data import Pack
 from degrain.train.qdq import Body, Numbers, read_body, write_qdq
-from degrain.train.quantize import LEVELS_255, quantize
+from degrain.train.quantize import LEVELS_255, Probe, _lessons, quantize
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
 from degrain.zoo.store import int8_partner
@@ -311,6 +312,36 @@ def test_the_command(quantized, tmp_path: Path, capsys) -> None:
     card = read_card(tmp_path / "card.toml")
     assert int8_partner(card).name == "model.int8.onnx"
     assert "poisson:30" in card.int8_loss
+
+
+def test_the_old_version_stays_until_the_new_one_is_measured(
+    quantized, tmp_path: Path, monkeypatch
+) -> None:
+    for name in ("model.onnx", "card.toml", "model.int8.onnx"):
+        (tmp_path / name).write_bytes(quantized[1].path.with_name(name).read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    pictures = write_pictures(tmp_path / "pictures", 2)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("degrain.train.quantize._loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quantize(str(tmp_path / "model.onnx"), [pictures], noise="poisson:30", steps=0)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_one_small_picture_does_not_make_all_lessons_small(quantized) -> None:
+    packed = Pack(
+        ("small", "large"),
+        (0, 0),
+        (np.full((8, 8, 1), 90, np.uint8), as_bytes(grainy(9))[..., None]),
+    )
+    card = quantized[1]
+    body = read_body(card.path)
+    lessons = _lessons(Probe(body, card), packed, "gaussian:25")
+    assert lessons.heads.shape[2] > 8 // 2
 
 
 @pytest.mark.parametrize(
