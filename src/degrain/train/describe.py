@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,10 +14,23 @@ from torch import nn
 from degrain.engines.measure import measure
 from degrain.engines.onnx import OnnxEngine
 from degrain.errors import TrainingError
-from degrain.train.onnx_file import form_for_export
+from degrain.train.onnx_file import form_for_export, write_onnx
+from degrain.train.whole import whole_file
 from degrain.zoo.card import ModelCard
 
 UNMEASURED_BYTES_PER_PIXEL = 2048
+
+
+def write_described(net: nn.Module, output: Path, channels: int) -> ModelCard:
+    """Write a network as ONNX and measure its card; the file appears once that is done.
+
+    Raises:
+        TrainingError: the file cannot be written or measured.
+    """
+    with whole_file(output, "model") as partial:
+        write_onnx(net, partial, channels)
+        card = describe(net, partial, channels)
+    return replace(card, path=output)
 
 
 def describe(net: nn.Module, path: Path, channels: int) -> ModelCard:

@@ -14,14 +14,12 @@ from torch import nn
 
 from degrain.errors import UsageError
 from degrain.train import checkpoint
-from degrain.train.describe import describe
+from degrain.train.describe import write_described
 from degrain.train.export_phases import export_phases
 from degrain.train.fit import build_net
 from degrain.train.journal import read_rows
-from degrain.train.onnx_file import write_onnx
 from degrain.train.recipes import Recipe, from_json
 from degrain.train.repeat import command
-from degrain.train.whole import whole_file
 from degrain.zoo.card import ModelCard, write_card
 
 
@@ -54,12 +52,9 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
     net = build_net(recipe)
     net.load_state_dict(saved["average"])
     _average_with(net, others)
-    with whole_file(output, "model") as partial:
-        write_onnx(net, partial, recipe.channels)
-        card = describe(net, partial, recipe.channels)
+    card = write_described(net, output, recipe.channels)
     card = replace(
         card,
-        path=output,
         name=name or config.get("name") or run.name,
         summary=card.summary if config["pairs"] else _summary(recipe),
         gray=recipe.gray if recipe.channels == 1 else card.gray,

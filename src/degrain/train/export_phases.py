@@ -6,12 +6,11 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from degrain.train.describe import describe
+from degrain.train.describe import write_described
 from degrain.train.journal import read_rows
 from degrain.train.onnx_file import write_onnx
 from degrain.train.repeat import command
 from degrain.train.three_phase import VALIDATION_SIDE, read_phase, read_run
-from degrain.train.whole import whole_file
 from degrain.zoo.card import ModelCard, write_card
 
 
@@ -30,12 +29,8 @@ def export_phases(run: Path, output: Path, *, name: str | None = None) -> ModelC
     """
     config, recipe = read_run(run)
     net = read_phase(run, "2", recipe)
-    with whole_file(output, "model") as partial:
-        write_onnx(net, partial, recipe.channels)
-        card = describe(net, partial, recipe.channels)
     card = replace(
-        card,
-        path=output,
+        write_described(net, output, recipe.channels),
         name=name or config["name"],
         noise=recipe.noise,
         training_data=f"{config['pictures']} pictures from {', '.join(config['data'])}",
