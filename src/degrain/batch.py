@@ -1,22 +1,23 @@
-"""Denoising many files: what happens to each, what is said about it, and the exit code.
+"""Denoising many files: what is done with each, and the exit code.
 
 A file that fails is reported in one sentence on standard error and the rest goes on.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degrain.errors import DegrainError, ModelError, PictureError, UsageError
+from degrain import files
+from degrain.ends import PIPE, Ends, of_files, of_pipe
+from degrain.errors import DegrainError, ModelError, UsageError
 from degrain.interrupt import deferred_interrupt
+from degrain.outcome import Outcome, Reporter
 
 if TYPE_CHECKING:
     from degrain.cli import Denoise
@@ -25,114 +26,7 @@ if TYPE_CHECKING:
     from degrain.picture import Picture
     from degrain.zoo.card import ModelCard
 
-PIPE = Path("-")
 FAILED, USAGE = 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one picture; its JSON is a line of `degrain denoise --json`.
-
-    Attributes:
-        source: the input, `-` for standard input.
-        target: the output, `-` for standard output.
-        status: `denoised`, `skipped` (the target exists), `failed`, or `todo` (dry run).
-        model: name of the model that was used.
-        precision: `float` or `int8`: which version of it worked on the first page.
-        noise_sigma_255: estimated noise standard deviation on the 0..255 scale: the root mean
-            square over channels, from the input.
-        seconds: wall-clock time from before reading to after writing.
-        megapixels: of all pages.
-        error: what went wrong and what to do.
-        check: what the self-check found on the first page (`degrain.check.Check` without its
-            warning), only with --json.
-        warning: a sentence if the picture seems out of the network's range.
-    """
-
-    source: str
-    target: str
-    status: str
-    model: str | None = None
-    precision: str | None = None
-    noise_sigma_255: float | None = None
-    seconds: float | None = None
-    megapixels: float | None = None
-    error: str | None = None
-    check: dict[str, Any] | None = None
-    warning: str | None = None
-
-    def __str__(self) -> str:
-        if self.status == "denoised":
-            version = " (int8)" if self.precision == "int8" else ""
-            return (
-                f"{self.source} -> {self.target}: {self.model}{version}, "
-                f"noise {self.noise_sigma_255:.1f}, {self.seconds:.1f} s"
-            )
-        if self.status == "todo":
-            return f"{self.source} -> {self.target}: would be denoised"
-        return f"{self.source} -> {self.target}: skipped, exists already (--overwrite replaces it)"
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """Where a picture comes from and where it goes; whether it fits there is found out first."""
-
-    read: Callable[[], Picture]
-    check: Callable[[Picture], None]
-    write: Callable[[Picture], None]
-
-
-class Reporter:
-    """Says what became of each picture: lines or JSON, a bar on a terminal, errors.
-
-    Args:
-        total: number of pictures.
-        options: what was asked for.
-        to_stderr: results go to standard error, because standard output carries a picture.
-    """
-
-    def __init__(self, total: int, options: Denoise, *, to_stderr: bool = False) -> None:
-        self._as_json, self._quiet = options.json, options.quiet
-        self._stream = sys.stderr if to_stderr else sys.stdout
-        self._bar = _bar(total) if not (self._quiet or options.dry_run) else None
-        self._started = 0
-        self.code = 0
-
-    def begin(self, source: Path | str) -> None:
-        """The next picture is being worked on."""
-        self._started += 1
-        if self._bar is not None:
-            self._bar.set_postfix_str(Path(source).name, refresh=True)
-
-    def progress(self, fraction: float) -> None:
-        """The picture in work is done by this much, 0..1."""
-        if self._bar is not None:
-            self._bar.update(self._started - 1 + fraction - self._bar.n)
-
-    def end(self, outcome: Outcome, code: int = 0) -> None:
-        """Report a picture that is done or has failed."""
-        self.code = max(self.code, code)
-        self.progress(1.0)
-        if outcome.error is not None:
-            self._write(f"degrain: {outcome.error}", sys.stderr)
-        if outcome.warning is not None and not self._quiet:
-            self._write(f"degrain: warning: {outcome.source}: {outcome.warning}", sys.stderr)
-        if self._as_json:
-            self._write(json.dumps(asdict(outcome)), self._stream)
-        elif outcome.error is None and not self._quiet:
-            self._write(str(outcome), self._stream)
-
-    def close(self) -> None:
-        """Take the bar off the terminal."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _write(self, line: str, stream: Any) -> None:
-        if self._bar is None:
-            print(line, file=stream, flush=True)
-        else:
-            self._bar.write(line, file=stream)
-            stream.flush()
 
 
 def denoise_all(options: Denoise) -> int:
@@ -148,8 +42,6 @@ def denoise_all(options: Denoise) -> int:
     denoiser = _denoiser(options)
     if PIPE in options.inputs or options.output == str(PIPE):
         return _denoise_pipe(denoiser, options)
-    from degrain import files
-
     jobs = files.plan(
         options.inputs, options.output, recursive=options.recursive, overwrite=options.overwrite
     )
@@ -209,13 +101,7 @@ def _do(
         return replace(outcome, status="skipped"), 0
     if options.dry_run:
         return replace(outcome, status="todo"), 0
-    from degrain import files
-
-    ends = Ends(
-        read=lambda: files.read(job.source),
-        check=lambda picture: files.check_fit(picture, job.target),
-        write=lambda picture: files.write(picture, job.target, overwrite=options.overwrite),
-    )
+    ends = of_files(job.source, job.target, overwrite=options.overwrite)
     return attempt(outcome, lambda: _denoise(outcome, denoiser, options, ends, on_progress))
 
 
@@ -317,17 +203,8 @@ def _rounded(value: Any) -> Any:
 
 def _denoise_pipe(denoiser: Denoiser, options: Denoise) -> int:
     """One picture, with standard input or standard output at one end or both."""
-    if len(options.inputs) != 1 or options.inputs[0].is_dir():
-        msg = "With - there is exactly one picture; name one file, or leave - away."
-        raise UsageError(msg)
-    source, target = options.inputs[0], Path(options.output or PIPE)
-    _check_pipe(source, target, options)
+    source, target, ends = of_pipe(options)
     outcome = Outcome(str(source), str(target), "failed")
-    ends = Ends(
-        read=lambda: _read_end(source),
-        check=lambda picture: _check_end(picture, target),
-        write=lambda picture: _write_end(picture, target, options),
-    )
     reporter = Reporter(1, options, to_stderr=target == PIPE)
     try:
         reporter.begin(source)
@@ -343,63 +220,3 @@ def _denoise_pipe(denoiser: Denoiser, options: Denoise) -> int:
     finally:
         reporter.close()
     return reporter.code
-
-
-def _check_pipe(source: Path, target: Path, options: Denoise) -> None:
-    """Refuse terminals and existing targets before any work."""
-    if source == PIPE and sys.stdin.isatty():
-        msg = "Nothing is piped in; write `degrain denoise - < photo.jpg`, or name a file."
-        raise UsageError(msg)
-    if target == PIPE and sys.stdout.isatty() and not options.dry_run:
-        msg = "A picture is not shown on a terminal; redirect the output or use -o FILE."
-        raise UsageError(msg)
-    if target != PIPE and target.exists() and not options.overwrite:
-        msg = f"{target} exists already; choose another name or add --overwrite."
-        raise UsageError(msg)
-
-
-def _read_end(source: Path) -> Picture:
-    from degrain import files
-
-    return files.read_bytes(sys.stdin.buffer.read()) if source == PIPE else files.read(source)
-
-
-def _check_end(picture: Picture, target: Path) -> None:
-    from degrain import files
-
-    path = Path(f"the output{files.suffix_of(picture)}") if target == PIPE else target
-    files.check_fit(picture, path)
-
-
-def _write_end(picture: Picture, target: Path, options: Denoise) -> None:
-    from degrain import files
-
-    if target == PIPE:
-        # encoded as a whole first: a failure leaves nothing half-written in the pipe
-        data = files.write_bytes(picture, files.suffix_of(picture))
-        try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise PictureError(unwritable(error)) from error
-    else:
-        files.write(picture, target, overwrite=options.overwrite)
-
-
-def unwritable(error: OSError) -> str:
-    """One sentence on a standard output, or a file, that takes no more."""
-    reason = (error.strerror or str(error)).lower()
-    what = error.filename or "Standard output"
-    return f"{what} cannot be used ({reason}); make room, or check its permissions."
-
-
-def _bar(total: int) -> Any:
-    """A progress bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        return None
-    from tqdm import tqdm
-
-    style = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-    return tqdm(total=total, bar_format=style, file=sys.stderr, leave=False)

@@ -312,7 +312,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _close_output()
         return PIPE_CLOSED
     except OSError as error:
-        from degrain.batch import unwritable
+        from degrain.outcome import unwritable
 
         _close_output()
         return _say(unwritable(error), 1)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degrain.batch import PIPE, Outcome, attempt
+from degrain.batch import attempt
+from degrain.ends import PIPE
 from degrain.errors import PictureError, UsageError
+from degrain.outcome import Outcome
 
 if TYPE_CHECKING:
     from degrain.picture import Picture
