@@ -108,10 +108,19 @@ def _change(x: Tensor, chosen: Sequence[int], change: Callable[[Tensor], Tensor]
 
 
 def local_mean(x: Tensor) -> Tensor:
-    """Mean over `SLOW` × `SLOW` pixels, at the border over those inside."""
-    for kernel, padding in (((SLOW, 1), (SLOW // 2, 0)), ((1, SLOW), (0, SLOW // 2))):
-        x = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
-    return x
+    """Mean over `SLOW` × `SLOW` pixels, at the border over those inside.
+
+    As two products: pooling over so large a window took a seventh of the time of making noise.
+    """
+    down, right = (_near(size, x) for size in x.shape[-2:])
+    return down @ x @ right.mT
+
+
+def _near(size: int, like: Tensor) -> Tensor:
+    """What each of so many pixels in a row takes from each one, size×size."""
+    places = torch.arange(size, device=like.device)
+    near = ((places[:, None] - places).abs() <= SLOW // 2).to(like.dtype)
+    return near / near.sum(dim=1, keepdim=True)
 
 
 def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:

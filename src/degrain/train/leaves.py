@@ -105,7 +105,7 @@ def paint(shapes: Shapes, ground_nchw: Tensor) -> Tensor:
     for k, count in enumerate(_counts(shapes.drawn)):
         part = painted[:count]
         inside, color = _shape(shapes, slice(count), k, ground_nchw.shape[-1])
-        part.copy_(torch.where(inside[:, None], color, part))
+        torch.where(inside[:, None], color, part, out=part)
     return painted[order.argsort()].clamp(0, 1)
 
 
