@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from degrain.noise import parse_noise
+from degrain.train.body import read_body
 from degrain.train.data import load
-from degrain.train.qdq import read_body
 from degrain.train.quantize import Probe, middle
 from degrain.zoo.store import load_model
 

@@ -24,8 +24,9 @@ from degrain.engines.precision import choose_precision, good_levels, has_byte_pr
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.picture import Picture
 from degrain.train.aware import EightBits, Lessons, fine_tune, head_gains
+from degrain.train.body import Body, read_body
 from degrain.train.data import Pack
-from degrain.train.qdq import Body, Numbers, read_body, write_qdq
+from degrain.train.qdq import Numbers, write_qdq
 from degrain.train.quantize import LEVELS_255, Probe, _lessons, quantize
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
@@ -159,6 +160,30 @@ def test_kernels_are_bytes(quantized, channels: int) -> None:
     inner = [name for name in kernels if f"{name}/bytes" in stored]
     assert len(kernels) - len(inner) == 2  # the first and the last
     assert all(stored[f"{name}/bytes"].data_type == TensorProto.INT8 for name in inner)
+
+
+def test_bytes_are_moved_in_runs(quantized) -> None:
+    """What ONNX Runtime would do byte by byte is not left to it, see `degrain.train.qdq`."""
+    nodes = load(str(int8_partner(quantized[3]))).graph.node
+    makers = {node.output[0]: node for node in nodes}
+    assert not [node for node in nodes if node.op_type == "DepthToSpace"]
+    assert len([node for node in nodes if node.op_type == "Transpose"]) == 3  # of the one shuffle
+    updates = read_body(quantized[3].path).updates
+    assert updates
+    for name in updates:
+        (rows,) = (node for node in nodes if node.output[0] == f"{name}/rows/floats")
+        assert makers[rows.input[0]].op_type == "Reshape"
+
+
+def test_another_kind_of_shuffle_is_refused(quantized, tmp_path: Path) -> None:
+    path = quantized[1].path
+    model = read_body(path).model
+    (shuffle, *_) = (node for node in model.graph.node if node.op_type == "DepthToSpace")
+    mode = next(item for item in shuffle.attribute if item.name == "mode")
+    mode.s = b"CRD"
+    save(model, str(tmp_path / "other.onnx"))
+    with pytest.raises(ModelError, match="cannot be put into 8 bits"):
+        read_body(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize("channels", [1, 3])

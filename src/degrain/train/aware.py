@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from degrain.train.qdq import LEVELS, ZERO, Body, Floats, Numbers, read_from_bytes
+from degrain.train.body import Body, Floats, read_from_bytes
+from degrain.train.qdq import LEVELS, ZERO, Numbers
 
 STEPS: Final = 400
 BATCH: Final = 8

@@ -1,22 +1,20 @@
-"""Eight-bit ONNX files: finding the part of a network that can be in 8 bits, and writing it.
+"""Writing eight-bit ONNX files, of the part of a network that `degrain.train.body` found.
 
-The first convolution sees the picture itself and the last one's answer is the noise: both stay
-in floats. So does the *running sum* of the first scale, from the one to the other, to which
-every block adds: in bytes it would be rounded again and again. All other convolutions work on
-bytes:
-
-- every tensor has one scale: unsigned bytes behind a ReLU, else bytes around 128;
+- Every tensor has one scale: unsigned bytes behind a ReLU, else bytes around 128;
 - what is added to the running sum may have one scale for each channel when it becomes floats;
 - every kernel has one scale for each of its outputs, signed bytes;
 
 stated as pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX Runtime melts with the
-operators between them into operators on bytes. A transposed convolution becomes a 1×1
-convolution and a shuffle of its outputs, which is the same and has an operator on bytes.
+operators between them into operators on bytes.
+
+ONNX Runtime moves layouts about as it sees fit, and its convolutions on bytes have the maps of a
+pixel side by side. Two things are written so that it does not spend more time on moving than on
+computing (benchmarks/LOG.md): see `_shuffle` and `_flat`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,95 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.errors import ModelError, UsageError
+from degrain.train.body import Body, Floats, read_from_bytes
 from degrain.train.whole import whole_file
 
-Floats = NDArray[np.float32]
-INPUTS = {"Conv": 2, "Relu": 1, "Add": 2, "DepthToSpace": 1}
-"""Operators that the part in 8 bits may consist of, and how many inputs they have (no bias)."""
-HEAD = "head.weight"
-"""The first kernel of a net whose file computes two of it, see `degrain.nets.unet.StridedUNet`."""
 LEVELS = 127
 """A kernel's bytes go from -127 to 127: symmetric."""
 ZERO = {True: 128, False: 0}
 """The byte that means zero, for tensors with and without negative values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A network that can be quantized.
-
-    Attributes:
-        model: the ONNX model, rewritten so that the rest holds.
-        nodes: everything from the first convolution's answer to the last convolution, in order.
-        head: name of the first convolution's kernel.
-        weights: it and the kernels of these nodes by name, outputs × inputs × height × width.
-        signed: the tensors that become bytes, and whether they have negative values.
-        running: the tensors that are the running sum; those in `signed` become bytes too.
-        updates: the tensors that are added to the running sum.
-        shuffled: the tensors that are another one shuffled, and share its scale.
-    """
-
-    model: Any
-    nodes: tuple[Any, ...]
-    head: str
-    weights: Mapping[str, Floats]
-    signed: Mapping[str, bool]
-    running: frozenset[str]
-    updates: frozenset[str]
-    shuffled: Mapping[str, str]
-
-    @property
-    def inner(self) -> tuple[str, ...]:
-        """Names of the kernels that become bytes."""
-        return _kernels(self.nodes[1:-1])
-
-    def scaled_like(self, name: str) -> str | None:
-        """The tensor whose scale a tensor has: itself, or what it is a shuffle of."""
-        found = self.shuffled.get(name, name)
-        return found if found in self.signed else None
-
-
-def read_body(path: Path) -> Body:
-    """Read an ONNX file and find the part of it that can be in 8 bits.
-
-    Raises:
-        UsageError: the file is in 8 bits already.
-        ModelError: the file is damaged, or a network that cannot be quantized.
-    """
-    import onnx
-    from onnx import numpy_helper
-
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:
-        msg = f"{path} is no readable ONNX model ({error}); fetch or export it again."
-        raise ModelError(msg) from error
-    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
-        msg = f"{path} is in 8 bits already; give the float model that it was made of."
-        raise UsageError(msg)
-    _rewrite_transposed(model.graph)
-    nodes = _chain(model.graph)
-    if not nodes:
-        msg = (
-            f"{path} has other layers than convolutions without biases, ReLUs and sums between "
-            "its first and last convolution, so it cannot be put into 8 bits; the nets "
-            "degrain-gray, degrain-color and degrain-photo can."
-        )
-        raise ModelError(msg)
-    stored = {item.name: item for item in model.graph.initializer}
-    head = str(nodes[0].input[1]) if nodes[0].op_type == "Conv" else HEAD
-    running = _running(nodes)
-    return Body(
-        model,
-        nodes,
-        head,
-        {name: numpy_helper.to_array(stored[name]) for name in (head, *_kernels(nodes[1:]))},
-        _signed(nodes, running),
-        running,
-        _updates(nodes, running),
-        {n.output[0]: n.input[0] for n in nodes if n.op_type == "DepthToSpace"},
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,20 +100,29 @@ def _quantized_nodes(body: Body, numbers: Numbers, constants: dict[str, Any]) ->
                 of_kernel = source == kernel and kernel in body.inner
                 if of_kernel or read_from_bytes(source, made, body):
                     node.input[place] = f"{source}/floats"
-        nodes.append(node)
-        origin = body.scaled_like(made)
-        if origin:
-            zero = np.array(ZERO[body.signed[origin]], np.uint8)
-            scale = np.array(numbers.scales[origin], np.float32)
-            gain = numbers.gains[made] if made in body.updates else np.ones((), np.float32)
-            nodes += _pair(made, scale, scale * gain, zero, constants)
+        if made in body.shuffled:
+            nodes += _shuffle(body.shuffled[made], made, constants)
+        else:
+            nodes.append(node)
+        if body.scaled_like(made):
+            nodes += _to_bytes_and_back(made, body, numbers, constants)
     return nodes
 
 
-def read_from_bytes(source: str, reader: str, body: Body) -> bool:
-    """Whether a tensor is read as bytes by the node that makes `reader`."""
-    onward = reader in body.running or reader == body.nodes[-1].output[0]
-    return body.scaled_like(source) is not None and not (onward and source in body.running)
+def _to_bytes_and_back(
+    made: str, body: Body, numbers: Numbers, constants: dict[str, Any]
+) -> list[Any]:
+    """The pair behind a tensor; only its half where it is bytes already, or only shuffled."""
+    origin = body.scaled_like(made)
+    assert origin is not None
+    zero = np.array(ZERO[body.signed[origin]], np.uint8)
+    scale = np.array(numbers.scales[origin], np.float32)
+    nodes = [] if made in body.shuffled else [_to_bytes(made, scale, zero, constants)]
+    if made in body.updates:
+        nodes += _flat(made, scale * numbers.gains[made], zero, constants)
+    elif made not in body.shuffled.values():
+        nodes.append(_to_floats(f"{made}/bytes", f"{made}/floats", scale, zero, constants))
+    return nodes
 
 
 def _kernel_node(name: str, kernel: Floats, scales: Floats, constants: dict[str, Any]) -> Any:
@@ -211,125 +136,68 @@ def _kernel_node(name: str, kernel: Floats, scales: Floats, constants: dict[str,
     return helper.make_node("DequantizeLinear", inputs, [f"{name}/floats"], axis=0)
 
 
-def _pair(
-    name: str,
-    scale: Floats,
-    back: Floats,
-    zero: NDArray[np.uint8],
-    constants: dict[str, Any],
-) -> list[Any]:
-    """The nodes that take a tensor to bytes and back, where `back` may be a scale a channel."""
+def _to_bytes(made: str, scale: Floats, zero: NDArray[np.uint8], constants: dict[str, Any]) -> Any:
+    """The node that makes bytes of a tensor."""
     from onnx import helper
 
-    down, up = [f"{name}/scale", f"{name}/zero"], [f"{name}/back", f"{name}/backzero"]
-    constants |= dict(zip(down, (scale, zero), strict=True))
-    constants |= dict(zip(up, (back, np.broadcast_to(zero, back.shape).copy()), strict=True))
+    constants |= {f"{made}/scale": scale, f"{made}/zero": zero}
+    inputs = [made, f"{made}/scale", f"{made}/zero"]
+    return helper.make_node("QuantizeLinear", inputs, [f"{made}/bytes"])
+
+
+def _to_floats(
+    source: str, made: str, scale: Floats, zero: NDArray[np.uint8], constants: dict[str, Any]
+) -> Any:
+    """The node that makes floats of bytes; `scale` may be one for each channel."""
+    from onnx import helper
+
+    constants |= {f"{made}/scale": scale, f"{made}/zero": np.broadcast_to(zero, scale.shape).copy()}
+    inputs = [source, f"{made}/scale", f"{made}/zero"]
+    return helper.make_node("DequantizeLinear", inputs, [made], axis=1)
+
+
+def _flat(
+    name: str, scale: Floats, zero: NDArray[np.uint8], constants: dict[str, Any]
+) -> list[Any]:
+    """From bytes to floats with a scale for each channel, all pixels of a channel in one row.
+
+    In rows, since ONNX Runtime would else have the maps of a pixel side by side here too, where
+    each number has another scale than the one before it: that took seven times as long.
+    """
+    from onnx import helper
+
+    constants["rows"] = np.array([0, 0, -1])  # 0: as it was
+    source, rows = f"{name}/bytes", f"{name}/rows"
     return [
-        helper.make_node("QuantizeLinear", [name, *down], [f"{name}/bytes"]),
-        helper.make_node("DequantizeLinear", [f"{name}/bytes", *up], [f"{name}/floats"], axis=1),
+        helper.make_node("Reshape", [source, "rows"], [f"{rows}/bytes"]),
+        _to_floats(f"{rows}/bytes", f"{rows}/floats", scale, zero, constants),
+        helper.make_node("Shape", [source], [f"{name}/shape"]),
+        helper.make_node("Reshape", [f"{rows}/floats", f"{name}/shape"], [f"{name}/floats"]),
     ]
 
 
-def _rewrite_transposed(graph: Any) -> None:
-    """Each 2×2 transposed convolution of stride 2 as a 1×1 convolution and a shuffle."""
-    from onnx import helper, numpy_helper
+def _shuffle(source: str, made: str, constants: dict[str, Any]) -> list[Any]:
+    """Bytes of N×4C×H×W as N×C×2H×2W, where the first axis is row, column, channel ("DCR").
 
-    stored = {item.name: item for item in graph.initializer}
-    nodes = []
-    for node in graph.node:
-        kernel = stored.get(node.input[1]) if node.op_type == "ConvTranspose" else None
-        if kernel is None or list(kernel.dims[2:]) != [2, 2] or len(node.input) != 2:
-            nodes.append(node)
-            continue
-        inputs, outputs = kernel.dims[:2]
-        # inputs × outputs × row × column to (row, column, output) × inputs, as "DCR" wants it
-        moved = numpy_helper.to_array(kernel).transpose(2, 3, 1, 0)
-        flat = np.ascontiguousarray(moved).reshape(4 * outputs, inputs, 1, 1)
-        kernel.CopyFrom(numpy_helper.from_array(flat, kernel.name))
-        deep = f"{node.output[0]}/deep"
-        nodes += [
-            helper.make_node("Conv", list(node.input), [deep], kernel_shape=[1, 1]),
-            helper.make_node("DepthToSpace", [deep], list(node.output), blocksize=2, mode="DCR"),
-        ]
-    _replace_nodes(graph, nodes)
-
-
-def _kernels(nodes: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(str(node.input[1]) for node in nodes if node.op_type == "Conv")
-
-
-def _first(graph: Any, stored: set[str]) -> Any:
-    """The first convolution, or the sum of the two whose kernels are computed; None: neither."""
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    if len(convolutions) < 3:
-        return None
-    computed = {node.output[0] for node in convolutions if node.input[1] not in stored}
-    if not computed:
-        return convolutions[0]
-    sums = (node for node in graph.node if node.op_type == "Add" and set(node.input) <= computed)
-    return next(sums, None) if HEAD in stored else None
-
-
-def _chain(graph: Any) -> tuple[Any, ...]:
-    """The nodes from the first to the last convolution; empty if others are among them."""
-    stored = {item.name for item in graph.initializer}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    first = _first(graph, stored)
-    if first is None:
-        return ()
-    chain, made = [first], set(first.output)
-    for node in graph.node:
-        if made.isdisjoint(node.input) or node is chain[0]:
-            continue
-        sources = [name for name in node.input if name in made or name in stored]
-        if not INPUTS.get(node.op_type) == len(node.input) == len(sources):
-            return ()
-        chain.append(node)
-        made.update(node.output)
-        if node.output == convolutions[-1].output:
-            return tuple(chain)
-    return ()
-
-
-def _running(nodes: tuple[Any, ...]) -> frozenset[str]:
-    """What the chain begins with, and the sums of the same size."""
-    side = {nodes[0].output[0]: 1.0}
-    for node in nodes[1:]:
-        steps = next((item.ints[0] for item in node.attribute if item.name == "strides"), 1)
-        change = 2.0 if node.op_type == "DepthToSpace" else 1 / steps
-        side[node.output[0]] = side[node.input[0]] * change
-    sums = (node.output[0] for node in nodes if node.op_type == "Add")
-    return frozenset([nodes[0].output[0], *(name for name in sums if side[name] == 1)])
-
-
-def _updates(nodes: tuple[Any, ...], running: frozenset[str]) -> frozenset[str]:
-    """What is added to the running sum and read by nothing else."""
-    sums = [node for node in nodes[1:] if node.op_type == "Add" and node.output[0] in running]
-    added = {str(name) for node in sums for name in node.input} - running
-    return frozenset(
-        name for name in added if sum(list(node.input).count(name) for node in nodes) == 1
-    )
-
-
-def _signed(nodes: tuple[Any, ...], running: frozenset[str]) -> dict[str, bool]:
-    """The tensors that become bytes, and whether they have negative values.
-
-    Of a convolution and its ReLU only what the ReLU makes does, of a shuffle what it shuffles, and
-    the running sum only where a convolution in 8 bits reads it.
+    By way of maps that lie side by side at each pixel, as the convolution before leaves them:
+    there the two columns of a row of maps are one run of memory, and only runs are moved. ONNX
+    Runtime's own operator moves byte by byte and took four times as long.
     """
-    found = {}
-    for node in nodes[:-1]:
-        made = str(node.output[0])
-        readers = [other for other in nodes if made in other.input]
-        kinds = [other.op_type for other in readers]
-        inside = [other for other in readers if other.output != nodes[-1].output]
-        alone = made in running and all(other.op_type != "Conv" for other in inside)
-        if node.op_type != "DepthToSpace" and kinds != ["Relu"] and not alone:
-            found[made] = node.op_type != "Relu"
-    return found
+    from onnx import helper
 
-
-def _replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+    constants |= {
+        "shuffle/rows": np.array([0, 0, 0, 2, -1]),
+        "shuffle/times": np.array([1, 2, 2, 1]),
+        "shuffle/parts": np.array([1, 1, 1, 4]),
+    }
+    deep, size = f"{made}/before", f"{made}/size"
+    return [
+        helper.make_node("Transpose", [f"{source}/bytes"], [deep], perm=[0, 2, 3, 1]),
+        helper.make_node("Shape", [deep], [f"{deep}/size"]),
+        helper.make_node("Mul", [f"{deep}/size", "shuffle/times"], [f"{size}/times"]),
+        helper.make_node("Div", [f"{size}/times", "shuffle/parts"], [size]),
+        helper.make_node("Reshape", [deep, "shuffle/rows"], [f"{deep}/rows"]),
+        helper.make_node("Transpose", [f"{deep}/rows"], [f"{made}/lines"], perm=[0, 1, 3, 2, 4]),
+        helper.make_node("Reshape", [f"{made}/lines", size], [f"{made}/large"]),
+        helper.make_node("Transpose", [f"{made}/large"], [f"{made}/bytes"], perm=[0, 3, 1, 2]),
+    ]

@@ -22,8 +22,9 @@ from degrain.engines.onnx import OnnxEngine, available_threads, open_session
 from degrain.errors import TrainingError, UsageError
 from degrain.noise import parse_noise
 from degrain.train.aware import STEPS, Lessons, fine_tune
+from degrain.train.body import Body, Floats, read_body
 from degrain.train.data import Pack, load, split, to_channels
-from degrain.train.qdq import Body, Floats, Numbers, read_body, write_qdq
+from degrain.train.qdq import Numbers, write_qdq
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.train.watch import Validation
 from degrain.train.whole import whole_file

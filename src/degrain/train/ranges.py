@@ -14,7 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain.train.qdq import LEVELS, ZERO, Body, Floats
+from degrain.train.body import Body, Floats
+from degrain.train.qdq import LEVELS, ZERO
 
 CUTS = np.linspace(0.15, 1.0, 35, dtype=np.float32)
 """Shares of the largest value that are tried as the end of the bytes' range."""
