@@ -216,7 +216,7 @@ class Denoiser:
 
     def card(self, channels: int) -> ModelCard:
         """The card of that model."""
-        return self._versions.load(self._versions.key(channels))[0]
+        return self._versions.card(self._versions.key(channels))
 
     def choose(
         self,

@@ -63,12 +63,13 @@ class Versions:
         self._model, self._threads = model, threads
         self._detail, self._precision = detail, precision
         self._lock = threading.Lock()
-        self._loaded: dict[str | Path, tuple[ModelCard, Engine]] = {}
-        self._int8: dict[str | Path, Engine] = {}
+        self._cards: dict[str | Path, ModelCard] = {}
+        self._engines: dict[tuple[str | Path, str], Engine] = {}
 
     def add(self, card: ModelCard, engine: Engine) -> None:
         """Use an engine of the caller's own under its card's name."""
-        self._loaded[card.name] = (card, _matching(card, engine))
+        self._cards[card.name] = card
+        self._engines[card.name, "float"] = _matching(card, engine)
 
     def key(self, channels: int) -> str | Path:
         """What to load for this many color channels."""
@@ -80,7 +81,7 @@ class Versions:
         """The name of the model that is loaded by this key."""
         if isinstance(key, str) and store.has_model(key):
             return key
-        return self.load(key)[0].name
+        return self.card(key).name
 
     def choose(
         self, page: NDArray[Any], sigma: float | None, noise_sigma_255: float | None
@@ -91,7 +92,7 @@ class Versions:
             key = FOR_WHITE_NOISE[0 if page.shape[2] == 1 else 1]
         elif self._model == "auto" and page.shape[2] == 1:
             key = key if noise_is_white(page, noise_sigma_255) else COARSE_GRAY
-        card, _ = self.load(key)
+        card = self.card(key)
         precision = self._precision
         if precision == "auto" and self._detail is not None:
             precision = "float"
@@ -100,49 +101,45 @@ class Versions:
             precision = choose_precision(card, page, level)
         return Choice(self.name(key), card, precision, key, noise_sigma_255)
 
-    def engine(self, choice: Choice) -> Engine:
-        """What runs the network that was chosen."""
-        if choice.precision == "int8":
-            return self.in_8_bits(choice.key)
-        return self.load(choice.key)[1]
-
-    def load(self, key: str | Path) -> tuple[ModelCard, Engine]:
-        """Card and engine, loaded once however many threads ask."""
+    def card(self, key: str | Path) -> ModelCard:
+        """The card of what is loaded by this key, read once."""
         with self._lock:
-            if key not in self._loaded:
-                from degrain.engines.onnx import OnnxEngine
-
+            if key not in self._cards:
                 card = store.load_model(key)
-                engine: Engine = OnnxEngine(card.path, threads=self._threads)
-                if self._detail is not None:
-                    card, engine = self._with_detail(card, engine, self._detail)
-                self._loaded[key] = (card, _matching(card, engine))
-            return self._loaded[key]
+                self._cards[key] = card if self._detail is None else _mixed(card, self._detail)
+            return self._cards[key]
 
-    def in_8_bits(self, key: str | Path) -> Engine:
-        """The engine of the 8-bit version, loaded once."""
-        from degrain.engines.onnx import OnnxEngine
-
-        card, _ = self.load(key)
+    def engine(self, choice: Choice) -> Engine:
+        """What runs the network that was chosen, opened once however many threads ask."""
+        place = choice.key, choice.precision
         with self._lock:
-            if key not in self._int8:
-                path = store.int8_partner(card)
-                self._int8[key] = _matching(card, OnnxEngine(path, threads=self._threads))
-            return self._int8[key]
+            if place not in self._engines:
+                self._engines[place] = _matching(choice.card, self._open(choice))
+            return self._engines[place]
 
-    def _with_detail(
-        self, card: ModelCard, engine: Engine, detail: float
-    ) -> tuple[ModelCard, Engine]:
-        """Card and engine for a place between the two ends of a model."""
-        from degrain.engines.blend import BlendEngine
+    def _open(self, choice: Choice) -> Engine:
         from degrain.engines.onnx import OnnxEngine
 
-        partner = OnnxEngine(store.detail_partner(card), threads=self._threads)
-        if detail in (0.0, 1.0):
-            return card, partner if detail else engine
-        # Both engines keep their working memory.
-        memory = 2 * card.memory_bytes_per_pixel
-        return replace(card, memory_bytes_per_pixel=memory), BlendEngine(engine, partner, detail)
+        if choice.precision == "int8":
+            return OnnxEngine(store.int8_partner(choice.card), threads=self._threads)
+        if not self._detail:
+            return OnnxEngine(choice.card.path, threads=self._threads)
+        partner = OnnxEngine(store.detail_partner(choice.card), threads=self._threads)
+        if self._detail == 1.0:
+            return partner
+        from degrain.engines.blend import BlendEngine
+
+        engine = OnnxEngine(choice.card.path, threads=self._threads)
+        return BlendEngine(engine, partner, self._detail)
+
+
+def _mixed(card: ModelCard, detail: float) -> ModelCard:
+    """The card for a place between the two ends of a model; it must have two."""
+    store.detail_partner(card)
+    if detail in (0.0, 1.0):
+        return card
+    # Both engines keep their working memory.
+    return replace(card, memory_bytes_per_pixel=2 * card.memory_bytes_per_pixel)
 
 
 def _matching(card: ModelCard, engine: Engine) -> Engine:
