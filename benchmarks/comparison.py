@@ -22,7 +22,8 @@ HEAD = """# The whole field on the same pixels
 Written by `python benchmarks/comparison.py --ids IDS` from the rows in `benchmarks/results/`;
 nothing on this page is typed. All methods got the same noisy pictures; *told* methods were told σ,
 *blind* ones were not. Published numbers stand in columns and tables of their own. The noise levels
-are those of the two papers this project implements.
+are those of the two papers this project implements, and in color σ 75,
+which lies beyond the networks' range.
 
 What comes out:
 

@@ -81,6 +81,7 @@ def quality() -> str:
         line("`degrain-color-fast`, measured", measured("color", "degrain-color-fast")),
         line("`degrain-photo`, measured", measured("color", "degrain-photo")),
         line("CBM3D (told σ), published", published("CBM3D", "CBSD68")),
+        line("CDnCNN-B (blind), published", published("CDnCNN-B", "CBSD68")),
     ]
     return "\n".join(lines)
 

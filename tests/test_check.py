@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -272,3 +273,12 @@ def test_without_json_nobody_pays(tmp_path, monkeypatch):
     monkeypatch.setattr("degrain.check.check", fail)
     path = write(tmp_path / "a.png", to_8_bits(scene(1)))
     assert main(["denoise", str(path), "--threads", "1", "--quiet"]) == 0
+
+
+def test_a_color_network_of_white_noise_is_not_for_gray() -> None:
+    color = replace(card("gaussian:0-55"), channels=3)
+    gray, camera = replace(color, channels=1), replace(color, noise="camera")
+    assert "is for color" in (out_of_range(20, (90, 90, 1), color) or "")
+    assert not out_of_range(20, (90, 90, 3), color)
+    assert not out_of_range(20, (90, 90, 1), gray)
+    assert not out_of_range(20, (90, 90, 1), camera)

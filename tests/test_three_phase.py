@@ -390,6 +390,8 @@ def test_the_command_trains_and_refuses_what_does_not_belong(
     assert read_run(tmp_path / "run")[0]["phases"] == ["1", "2"]
     assert main([*words[:4], "-o", str(tmp_path / "x"), "--pairs", "a", "b"]) == 2
     assert "--pairs" in capsys.readouterr().err
+    assert main([*words[:4], "-o", str(tmp_path / "x"), "--loss", "l1"]) == 2
+    assert "no --loss" in capsys.readouterr().err
     words[1] = "tiny-gray"
     assert main([*words[:4], "-o", str(tmp_path / "y"), "--phases", "1"]) == 2
     assert "--phases is for the divakar-babu recipes" in capsys.readouterr().err

@@ -28,6 +28,8 @@ from degrain.train.devices import compile_for, cpu_has_bfloat16, exact
 from degrain.train.enlarge import enlarge, flatten
 from degrain.train.muon import orthogonalize
 from degrain.train.setup import train
+from degrain.train_verbs import export_model
+from degrain.zoo.store import load_model
 
 
 def picture(seed: int, shape: tuple[int, ...] = (56, 64, 3)) -> np.ndarray:
@@ -155,6 +157,22 @@ def test_trains_on_pairs(tmp_path: Path) -> None:
     assert state.step == 4
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["pairs"] == ["noisy", "clean"]
+
+
+def test_what_is_said_of_a_run_is_about_its_own_noise_and_name(tmp_path: Path) -> None:
+    pictures = write_pictures(tmp_path / "pictures", count=4)
+    chosen = {"steps": 2, "quiet": True, "device": "cpu"}
+    train("tiny-gray", data=[pictures], run=tmp_path / "run", noise="gaussian:30", **chosen)
+    train("tiny-gray", pairs=(pictures, pictures), run=tmp_path / "pairs", **chosen)
+    assert export_model([tmp_path / "run"], tmp_path / "cells.onnx") == 0
+    (tmp_path / "grains").mkdir()
+    assert export_model([tmp_path / "pairs"], tmp_path / "grains" / "model.onnx") == 0
+    ((title, figures),) = load_model(tmp_path / "cells.onnx").quality.items()
+    assert ("float noise" in title, set(figures)) == (True, {"gaussian:30"})
+    ((title, figures),) = load_model(tmp_path / "grains" / "model.onnx").quality.items()
+    assert ("the pairs" in title, set(figures)) == (True, {"pairs"})
+    assert load_model(tmp_path / "cells.onnx").name == "cells"
+    assert load_model(tmp_path / "grains" / "model.onnx").name == "grains"
 
 
 def test_pairs_must_match(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def check_array(image: NDArray[Any]) -> None:
     """Raise PictureError for an array that is no picture."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
         msg = (
-            f"An array of shape {image.shape} is no picture; give H×W, or H×W×C with 1 (grey), "
+            f"An array of shape {image.shape} is no picture; give H×W, or H×W×C with 1 (gray), "
             "3 (RGB), 2 or 4 (the same with alpha) channels."
         )
         raise PictureError(msg)

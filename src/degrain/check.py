@@ -130,12 +130,17 @@ def out_of_range(level: float, shape: tuple[int, ...], card: ModelCard) -> str |
 
     Args:
         level: estimated noise on the 0..255 scale, root mean square over channels.
-        shape: of the picture; None is said of tiny ones.
+        shape: of the picture, H×W×C; None is said of tiny ones.
         card: of the model.
     """
     trained = _trained_on(card.noise)
     if trained is None or not _is_large(shape):
         return None
+    if shape[2:] == (1,) and card.channels == 3 and card.noise.startswith("gaussian"):
+        return (
+            f"{card.name} is for color: it was trained on noise that differs from channel to "
+            "channel, and leaves most of a gray picture's; take auto or a network for gray."
+        )
     low, high = trained
     if low / RANGE_MARGIN <= level <= high * RANGE_MARGIN:
         return None

@@ -138,7 +138,7 @@ class Models:
     """List the models, or show one card: size, reach, license, training data, quality."""
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
-    """A model's name or an ONNX file."""
+    """A model's name or an ONNX file; without it all are listed."""
     json: bool = False
     """Print one JSON object per model."""
 
@@ -186,7 +186,8 @@ class Train:
     start: Annotated[str | None, arg(metavar="MODEL|RUN")] = None
     """Start from the weights of this model (name or ONNX file) or run folder: fine-tuning."""
     ids: Annotated[str | None, arg(metavar="NAME|FILE")] = None
-    """Train on listed pictures only: jain-seung-cn1, jain-seung-cn2, or a file, one id a line."""
+    """Train on listed pictures only: bsds300-train, jain-seung-cn1, jain-seung-cn2, or a file, one
+    id a line."""
     phases: Annotated[str | None, arg(metavar="1,2,3")] = None
     """Only with divakar-babu recipes: which of the three phases; the budget is theirs alone."""
     vgg: Annotated[str | None, arg(metavar="FILE|torchvision")] = None

@@ -13,7 +13,8 @@ from tyro.conf import Positional, arg
 class Bench:
     """Measure denoisers on a folder of clean pictures; `bench report RESULTS` prints the table.
 
-    `bench filters MODEL -o FILE.png` draws a model's learned filters.
+    `bench cost -o FILE.json` measures time and memory, `bench filters MODEL -o FILE.png` draws a
+    model's learned filters, `bench learn epll|foe` learns the parameters of a baseline.
     """
 
     suite: Annotated[Positional[str], arg(metavar="SUITE")]

@@ -208,7 +208,7 @@ class Denoiser:
         return clean
 
     def model_name(self, channels: int) -> str:
-        """The name of the model for pictures of 1 (grey) or 3 (color) channels.
+        """The name of the model for pictures of 1 (gray) or 3 (color) channels.
 
         Where "auto" looks at the noise of a gray picture (see `choose`), the one for white noise.
         """

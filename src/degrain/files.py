@@ -1,7 +1,7 @@
 """Reading pictures, and the public names around picture files.
 
 What is read: JPEG, PNG, TIFF (all pages), WebP (all frames) and AVIF; 8-bit and 16-bit integers
-and 32-bit floats (16-bit floats become 32-bit); grey and RGB with or without alpha. Palettes and
+and 32-bit floats (16-bit floats become 32-bit); gray and RGB with or without alpha. Palettes and
 1-bit pictures are expanded to 8 bits; CMYK becomes sRGB through its embedded profile, or through
 libvips' own one; Lab becomes 16-bit sRGB. Everything else is refused with a PictureError: other
 sample types (libvips reads no 64-bit floats), other numbers of channels, camera raw, GIF, and
@@ -235,7 +235,7 @@ def _open(vips: Any, source: str | bytes, name: str, facts: Facts) -> Any:
 
 
 def _normal(image: Any, name: str) -> Any:
-    """Convert color spaces other than grey and RGB to sRGB; check the channels."""
+    """Convert color spaces other than gray and RGB to sRGB; check the channels."""
     if image.interpretation == "cmyk":
         depth = 16 if image.format == "ushort" else 8
         image = image.icc_transform(
@@ -246,7 +246,7 @@ def _normal(image: Any, name: str) -> Any:
         image.remove("icc-profile-data")
     if image.bands > 4:
         msg = (
-            f"{name} has {image.bands} channels; degrain takes grey (1) or RGB (3), "
+            f"{name} has {image.bands} channels; degrain takes gray (1) or RGB (3), "
             "each with or without alpha: split the file."
         )
         raise PictureError(msg)

@@ -151,7 +151,7 @@ class PoissonGaussian:
 class Jpeg:
     """The picture after 8-bit JPEG compression (ITU-T T.81) by libjpeg, color at 4:2:0.
 
-    Three channels are compressed as RGB; any other number as grey pictures, one by one.
+    Three channels are compressed as RGB; any other number as gray pictures, one by one.
 
     Attributes:
         quality: libjpeg's 1..100; a drawn one is rounded.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
-"""H×W×C array; C is 1 (grey) or 3 (RGB); dtype uint8, uint16 or float32."""
+"""H×W×C array; C is 1 (gray) or 3 (RGB); dtype uint8, uint16 or float32."""
 
 
 @dataclass(frozen=True, slots=True)

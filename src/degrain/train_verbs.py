@@ -52,8 +52,8 @@ def _train_three_phase(options: Train) -> int:
     if options.pairs or options.ids:
         msg = "The three phases train on folders of clean pictures: leave --pairs and --ids out."
         raise UsageError(msg)
-    if options.teacher:
-        msg = "The three phases have no teacher but their discriminator: leave --teacher out."
+    if options.teacher or options.loss:
+        msg = "The three phases have losses and a judge of their own: no --loss, no --teacher."
         raise UsageError(msg)
     training = train_three_phase(
         options.recipe,
@@ -112,9 +112,14 @@ def export_model(runs: Sequence[Path], output: Path) -> int:
     with needs_extra("train", "Exporting"):
         from degrain.train.export import export_run
 
-        card = export_run(runs[0], output, *runs[1:])
+        card = export_run(runs[0], output, *runs[1:], name=_own_name(output))
     print(f"{card.path}: {card.name}, halo {card.halo}, {card.parameters} parameters")
     return 0
+
+
+def _own_name(output: Path) -> str:
+    """What a model is called after its file: `NAME.onnx`, or `NAME/model.onnx` as in the zoo."""
+    return output.resolve().parent.name if output.stem == "model" else output.stem
 
 
 def quantize_model(model: str, data: Sequence[Path], noise: str | None, steps: int | None) -> int:

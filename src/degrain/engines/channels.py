@@ -11,8 +11,8 @@ from degrain.engines.protocol import Engine
 def run_on_channels(engine: Engine, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run a network on 1×C×H×W whatever its own channels are.
 
-    A grey network sees the channels of a color picture one after the other; a color network
-    sees a grey picture three times and its answers are averaged.
+    A gray network sees the channels of a color picture one after the other; a color network
+    sees a gray picture three times and its answers are averaged.
     """
     channels = noisy.shape[1]
     if engine.channels == channels:

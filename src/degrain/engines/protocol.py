@@ -13,7 +13,7 @@ class Engine(Protocol):
 
     @property
     def channels(self) -> int:
-        """Channels the network takes and gives: 1 (grey) or 3 (RGB)."""
+        """Channels the network takes and gives: 1 (gray) or 3 (RGB)."""
         ...
 
     @property

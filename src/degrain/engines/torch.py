@@ -38,7 +38,7 @@ class TorchEngine:
 
     @property
     def channels(self) -> int:
-        """Channels the network takes and gives: 1 (grey) or 3 (RGB)."""
+        """Channels the network takes and gives: 1 (gray) or 3 (RGB)."""
         return self._channels
 
     @property

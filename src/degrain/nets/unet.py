@@ -67,7 +67,7 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Blind denoiser for grey (1) or color (3) pictures of any size.
+    """Blind denoiser for gray (1) or color (3) pictures of any size.
 
     Args:
         channels: picture channels, 1 or 3.

@@ -145,7 +145,7 @@ def split(packed: Pack, every: int = 20) -> tuple[Pack, Pack]:
 
 
 def to_channels(picture: NDArray[Any], channels: int, gray: str = "luma") -> NDArray[Any]:
-    """H×W×C picture with 1 or 3 channels; grey by `luma` or `average`, rounded for integers."""
+    """H×W×C picture with 1 or 3 channels; gray by `luma` or `average`, rounded for integers."""
     if picture.shape[2] == channels:
         return picture
     if channels == 3:
@@ -166,7 +166,7 @@ class CropSource:
         packed: pictures; those smaller than the crop are left out.
         channels: 1 or 3.
         crop: side of the crops in pixels.
-        gray: conversion where the net is grey and the picture is not.
+        gray: conversion where the net is gray and the picture is not.
         device: where the pictures live and the crops are made.
         targets: clean pictures of the same sizes, when `packed` holds real noisy ones.
         distinct: no two crops of one draw come from the same picture.

@@ -61,7 +61,7 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
         noise=recipe.noise if not config["pairs"] else "the pairs it was trained on",
         training_data=_training_data(config),
         recipe="; averaged with ".join(command(_read_config(path)) for path in (run, *others)),
-        quality={} if others else _quality(run),
+        quality={} if others else _quality(run, "the pairs" if config["pairs"] else "float noise"),
     )
     write_card(card, output.with_suffix(".toml"))
     return card
@@ -99,9 +99,9 @@ def _summary(recipe: Recipe) -> str:
     return f"Denoiser for {kind} pictures with noise {recipe.noise}."
 
 
-def _quality(run: Path) -> dict[str, dict[str, float]]:
+def _quality(run: Path, noise: str) -> dict[str, dict[str, float]]:
     """The last validation of the run, under its protocol."""
     rows = read_rows(run)
     if not rows:
         return {}
-    return {"held-out training pictures, 256×256, float noise, PSNR": rows[-1]["psnr"]}
+    return {f"held-out training pictures, 256×256, {noise}, PSNR": rows[-1]["psnr"]}

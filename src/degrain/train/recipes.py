@@ -24,9 +24,9 @@ class Recipe:
     Attributes:
         net: name in `degrain.nets.NETS`.
         options: keyword arguments of the network.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         noise: spec of the noise added to every crop.
-        gray: conversion of color pictures for a grey net: `luma` or `average`.
+        gray: conversion of color pictures for a gray net: `luma` or `average`.
         loss: `rms`, `psnr`, `soft-psnr`, `l1`, `mse`, `charbonnier`, or `patch-sum`: the squared
             error summed over a crop, averaged over crops.
         teacher: empty, or a trained U-Net (name, ONNX file or run folder) whose answers count
@@ -92,7 +92,7 @@ LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)
 
 
 def degrain_gray() -> Recipe:
-    """The shipped grey net: blind Gaussian noise, about an hour on two cores."""
+    """The shipped gray net: blind Gaussian noise, about an hour on two cores."""
     return _unet(1, widths=(48, 96, 128), decoder=2)
 
 
@@ -107,7 +107,7 @@ def degrain_color_shallow() -> Recipe:
 
 
 def degrain_gray_fast() -> Recipe:
-    """The small grey net, for a third of the multiplies: blind Gaussian noise."""
+    """The small gray net, for a third of the multiplies: blind Gaussian noise."""
     return _unet(1, widths=(32, 64, 96))
 
 

@@ -120,6 +120,9 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
     if "lr" in given:
         # Fine-tuning takes small steps everywhere: those of the ends go with the others.
         given.setdefault("lr_ends", recipe.lr_ends * given["lr"] / recipe.lr)
+    if "noise" in given:
+        # What is said about the run and its model is then about this noise too.
+        given["validation_noise"] = (given["noise"],)
     recipe = dataclasses.replace(recipe, **given)
     _require_loss(recipe)
     return recipe

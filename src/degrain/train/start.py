@@ -25,9 +25,9 @@ def load_weights(net: nn.Module, model: str) -> None:
     """Start `net` from a model of the same architecture, by name, ONNX file or run folder.
 
     The model may have fewer maps a layer than `net`, fewer residual blocks, and kernels that are
-    smaller by an even number of pixels, which go into the middle of larger ones. A grey model may
+    smaller by an even number of pixels, which go into the middle of larger ones. A gray model may
     start a color net: its first kernels are spread over the three channels, its last ones
-    repeated; and a color model a grey net, by the reverse.
+    repeated; and a color model a gray net, by the reverse.
 
     Raises:
         ModelError: a tensor is missing or does not fit.

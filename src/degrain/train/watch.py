@@ -112,7 +112,7 @@ class Watch:
             return
         elapsed = time.perf_counter() - self.started
         left = elapsed * (1 - share) / max(share - self.started_share, 1e-9)
-        psnr = " ".join(f"{value:.2f}" for value in self.latest.values())
+        psnr = ", ".join(f"{spec} {value:.2f}" for spec, value in self.latest.items())
         facts = "".join(f"{name} {value}  " for name, value in self.facts.items())
         line = (
             f"{facts}step {state.step}  {state.pixels / 1e6:.0f} Mpx  loss {loss:.5f}  "

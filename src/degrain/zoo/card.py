@@ -21,7 +21,7 @@ class ModelCard:
     Attributes:
         name: as given to `--model`.
         summary: one line for people.
-        channels: 1 (grey) or 3 (RGB): what the network takes and gives.
+        channels: 1 (gray) or 3 (RGB): what the network takes and gives.
         halo: pixels of context each output pixel depends on, in every direction
             (the receptive radius, measured on the exported file).
         multiple_of: tile offsets must be multiples of this (the network's total stride).
