@@ -10,9 +10,10 @@ import pytest
 
 from degrain.bench import provenance
 from degrain.bench.crops import SHOWN, SIDE, busiest_window
-from degrain.bench.rows import FORMAT, latest_rows, read_rows
+from degrain.bench.rows import FORMAT, KEY, latest_rows, read_rows, results_file
 from degrain.bench.run import run_suite
 from degrain.bench.suites import make_suite
+from degrain.cli import main
 from degrain.errors import UsageError
 from pictures import vips_image, write_random
 
@@ -178,3 +179,44 @@ def test_crops_show_the_busiest_window(tmp_path):
     noisy = suite.noisy(suite.clean("a.png"), suite.ranked()[0], "gaussian:25")[48:144, 64:160]
     expected = np.rint(np.clip(noisy, 0, 1) * 255)
     assert np.array_equal(crop.numpy().reshape(96, 96), expected)
+
+
+def test_a_method_that_works_in_place_spoils_no_other(folder, tmp_path):
+    code = "def denoise(noisy, sigma):\n    noisy *= 0\n    return noisy\n"
+    spoiler = method_file(tmp_path, code)
+    suite = suite_of(folder)
+    run_suite(suite, [spoiler, "noisy"], tmp_path / "both", quiet=True)
+    run_suite(suite, ["noisy"], tmp_path / "alone", quiet=True)
+    both, alone = (
+        [
+            row["psnr"]
+            for row in read_rows(results_file(tmp_path / name))
+            if row["method"] == "noisy"
+        ]
+        for name in ("both", "alone")
+    )
+    assert both == alone
+
+
+def test_names_may_hold_what_ends_lines(tmp_path):
+    row = dict.fromkeys(KEY, "a\u2028b") | {"status": "ok"}
+    file = tmp_path / "results.jsonl"
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_rows(file) == [row]
+
+
+def test_costs_are_replaced_only_by_costs(tmp_path, capsys):
+    kept = tmp_path / "cost.json"
+    kept.write_text('{"precious": 1}')
+    assert main(["bench", "cost", "-o", str(kept), "--method", "no-such"]) == 2
+    assert kept.read_text() == '{"precious": 1}'
+    assert main(["bench", "cost", "-o", str(tmp_path / "new.json"), "--method", "no-such"]) == 2
+    assert not (tmp_path / "new.json").exists()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("words", ["--limit -10", "--processes 0", "--slow-pictures -1"])
+def test_counts_that_make_no_sense(folder, tmp_path, words, capsys):
+    given = ["bench", "gray", "--data", str(folder), "-o", str(tmp_path / "out")]
+    assert main([*given, *words.split()]) == 2
+    assert f"{words} makes no sense" in capsys.readouterr().err

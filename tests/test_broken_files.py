@@ -164,6 +164,20 @@ def test_nan_and_infinity(tmp_path, bad, page):
     sentence(tmp_path / "bad.tif", "NaN or infinity")
 
 
+def test_numbers_that_stand_for_none(tmp_path):
+    page = np.full((5, 6, 1), 0.5, np.float32)
+    page[2, 3] = -3.4e38
+    files.write(Picture((page,)), tmp_path / "map.tif")
+    sentence(tmp_path / "map.tif", "-3.4e[+]38, which seem to stand for none")
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(tmp_path / "pipe.png")
+    sentence(tmp_path / "pipe.png", "is a pipe or a device")
+
+
 @pytest.mark.parametrize("sample", ["char", "short", "int", "uint"])
 def test_other_sample_types(tmp_path, sample):
     image = libvips.load().Image.new_from_array(PAGE).copy(interpretation="srgb")

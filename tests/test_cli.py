@@ -466,19 +466,22 @@ def test_a_pipe_takes_one_picture(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_and_the_order_to_end_leave_whole_files_and_no_debris(tmp_path, number, code):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_ctrl_c_and_the_order_to_end_leave_whole_files_and_no_debris(tmp_path, name, code):
+    number = getattr(signal, name)
     for i in range(300):
         save(tmp_path / "in" / f"{i:04}.png")
     out = tmp_path / "out"
     # A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    usual = {number: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {each: signal.signal(each, handler) for each, handler in usual.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "degrain", "denoise", str(tmp_path / "in"), "-o", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    signal.signal(signal.SIGINT, before)
+    for each, handler in before.items():
+        signal.signal(each, handler)
     with process:
         assert process.stdout is not None
         assert process.stdout.readline()

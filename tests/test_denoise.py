@@ -123,6 +123,16 @@ def test_strength_zero_is_an_exact_copy_without_a_model(dtype):
     assert steps == [1.0]
 
 
+def test_8_bits_are_for_floats_of_their_range(monkeypatch):
+    monkeypatch.setattr("degrain.engines.precision.has_byte_products", lambda: True)
+    denoiser = Denoiser("degrain-gray-fast", precision="int8", threads=1)
+    picture = np.random.default_rng(0).random((40, 40), np.float32)
+    assert denoiser(picture).dtype == np.float32
+    for factor in (1000, 0.001):
+        with pytest.raises(UsageError, match="8 bits are for pictures of 0 to 1"):
+            denoiser(picture * np.float32(factor))
+
+
 def test_strength_mixes():
     image = sample((20, 30))
     denoiser = Denoiser(threads=1)
@@ -239,7 +249,7 @@ def test_the_advice_for_deep_pil_images_keeps_their_values():
         (np.zeros((4, 4), np.int32), "not supported"),
         (np.full((4, 4), np.nan), "NaN"),
         (np.full((4, 4, 3), -np.inf, np.float32), "infinity"),
-        (np.full((4, 4), 1e300), "beyond 32-bit"),
+        (np.full((4, 4), 1e300), "beyond 1e[+]15"),
         ([[0.5, 0.5]], "numpy array"),
         (None, "numpy array"),
     ],

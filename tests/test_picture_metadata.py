@@ -8,7 +8,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from degrain import files, libvips, tiff
+from degrain import files, iptc, libvips, tiff
+from degrain.errors import PictureError
 from degrain.picture import Picture
 from pictures import assert_same, header, smooth, tiff_exif, vips_image
 
@@ -90,7 +91,7 @@ def test_exif_is_embedded_in_either_byte_order(tmp_path, big):
         struct.pack(">2sHHHQ", b"MM", 43, 8, 0, 16) if big else struct.pack(">2sHI", b"MM", 42, 8)
     )
     file = BytesIO(start + tiff._pack(blank, tiff.Layout(order, big), len(start)))
-    tiff.embed_exif(file, exif)
+    tiff.embed(file, exif, {})
     layout, directory = tiff.first_directory(file)
     assert layout == tiff.Layout(order, big)
     assert directory.entries[256].numbers() == (5,)
@@ -147,3 +148,49 @@ def test_thumbnails_are_dropped(tmp_path):
 def test_an_unknown_resolution_is_not_written_as_25_dpi(tmp_path):
     files.write(Picture((smooth(9, 9),)), tmp_path / "out.png")
     assert header(tmp_path / "out.png")["xres"] * 25.4 == pytest.approx(72, abs=0.1)
+
+
+KEYWORD = b"\x1c\x02\x19\x00\x05beach"
+AUTHOR = b"\x1c\x02\x50\x00\x04Anna"
+THUMBNAIL = b"8BIM" + struct.pack(">HHI", iptc.THUMBNAILS[1], 0, 5) + b"small\x00"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_iptc_notes_go_between_jpeg_and_tiff(tmp_path, suffix):
+    pillow = pytest.importorskip("PIL.Image")
+    from PIL import IptcImagePlugin
+
+    notes = KEYWORD + AUTHOR
+    block = iptc.in_photoshop_block(notes)
+    picture = Picture((smooth(9, 9),), None, {"iptc-data": notes if suffix == ".tif" else block})
+    for target in (f"one{suffix}", "two.tif", "three.jpg", "four.tif"):
+        files.write(picture, tmp_path / target)
+        with pillow.open(tmp_path / target) as image:
+            found = IptcImagePlugin.getiptcinfo(image)
+        assert found == {(2, 25): b"beach", (2, 80): b"Anna"}
+        picture = files.read(tmp_path / target)
+
+
+def test_a_photoshop_block_loses_its_thumbnail_only():
+    notes = iptc.in_photoshop_block(KEYWORD)
+    assert iptc.without_thumbnail(notes + THUMBNAIL) == notes
+    assert iptc.bare(notes + THUMBNAIL) == KEYWORD
+    assert iptc.bare(iptc.PHOTOSHOP + THUMBNAIL) == b""
+    assert iptc.bare(KEYWORD) == iptc.without_thumbnail(KEYWORD) == KEYWORD
+    assert iptc.bare(notes[:-4] + b"8BIM\x04") is not None  # cut off: whatever is there
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "beside", "lost"),
+    [(1, 13, b"", False), (2, 2, b"", False), (12, 16, b"", True), (12, 16, b"colrprof", False)],
+)
+def test_an_avif_in_other_colors_needs_a_profile(tmp_path, primaries, transfer, beside, lost):
+    files.write(Picture((smooth(16, 16),)), tmp_path / "in.avif")
+    box = b"colrnclx" + struct.pack(">HHHB", primaries, transfer, 0, 128) + beside
+    with (tmp_path / "in.avif").open("ab") as file:  # libvips writes none to be changed
+        file.write(struct.pack(">I", 8 + len(box)) + b"free" + box)
+    if lost:
+        with pytest.raises(PictureError, match="colors beyond sRGB"):
+            files.read(tmp_path / "in.avif")
+    else:
+        assert files.read(tmp_path / "in.avif").pages

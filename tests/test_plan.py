@@ -244,3 +244,26 @@ def test_no_plan_loses_anything(tmp_path_factory, tree, picked, beside, recursiv
     assert overwrite or not any(target.exists() for target in targets)
     assert all(job.source.exists() and not job.problem for job in todo)
     assert all(job.problem.endswith(".") for job in jobs if job.status == "failed")
+
+
+def test_a_name_that_cannot_be_costs_its_own_picture_only(folder):
+    long = put(folder / "in" / ("n" * 248 + ".jpg"))
+    jobs = {job.source.name: job for job in plan([Path("in")], None)}
+    assert jobs[long.name].status == "failed"
+    assert "cannot be written (file name too long)" in jobs[long.name].problem
+    assert jobs["a.jpg"].status == "todo"
+    (job,) = plan([Path("x" * 300 + ".jpg")], None)
+    assert "cannot be read (file name too long)" in job.problem
+
+
+def test_a_link_to_nothing_is_a_target_that_exists(folder):
+    (folder / "in" / "a.denoised.jpg").symlink_to("nowhere.jpg")
+    assert pairs(plan([Path("in/a.jpg")], None)) == [("in/a.jpg", "in/a.denoised.jpg", "done")]
+
+
+def test_pipes_that_are_named_are_refused(folder):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo("pipe.jpg")
+    (job,) = plan([Path("pipe.jpg")], None)
+    assert (job.status, "is a pipe" in job.problem) == ("failed", True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from degrain import files
+from degrain import files, tiff
 from degrain.errors import PictureError
 
 tifffile = pytest.importorskip("tifffile")
@@ -76,10 +76,41 @@ def test_a_second_channel_is_no_transparency(tmp_path: Path) -> None:
     both = np.moveaxis(PLANES[:2], 0, -1)
     given = {"photometric": "minisblack", "planarconfig": "contig"}
     tifffile.imwrite(tmp_path / "two.tif", both, extrasamples=["unspecified"], **given)
-    with pytest.raises(PictureError, match="2 channels that are no transparency"):
+    with pytest.raises(PictureError, match="2 channels, and the last is no transparency"):
         files.read(tmp_path / "two.tif")
     tifffile.imwrite(tmp_path / "alpha.tif", both, extrasamples=["unassalpha"], **given)
     assert files.read(tmp_path / "alpha.tif").alphas is not None
+
+
+def test_a_fourth_channel_is_no_transparency(tmp_path: Path) -> None:
+    """Infrared of film scanners, masks of Photoshop."""
+    four = np.moveaxis(PLANES, 0, -1)
+    given = {"photometric": "rgb", "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "infrared.tif", four, extrasamples=["unspecified"], **given)
+    with pytest.raises(PictureError, match="4 channels, and the last is no transparency"):
+        files.read(tmp_path / "infrared.tif")
+    tifffile.imwrite(tmp_path / "alpha.tif", four, extrasamples=["unassalpha"], **given)
+    assert files.read(tmp_path / "alpha.tif").alphas is not None
+
+
+def test_where_on_earth_a_picture_lies_is_kept(tmp_path: Path) -> None:
+    place = {33550: (30.0, 30.0, 0.0), 33922: (0.0, 0.0, 0.0, 4e5, 5e6, 0.0)}
+    tags = [(tag, "d", len(values), values, True) for tag, values in place.items()]
+    tags += [(34735, "H", 4, (1, 1, 0, 0), True), (42113, "s", 0, "-9999", True)]
+    tifffile.imwrite(tmp_path / "in.tif", PLANES[0], extratags=tags)
+    with tifffile.TiffFile(copied(tmp_path / "in.tif")) as file:
+        found = {tag.code: tag.value for tag in file.pages[0].tags}
+    assert {tag: found[tag] for tag in place} == place
+    assert (found[34735], found[42113]) == ((1, 1, 0, 0), "-9999")
+
+
+def test_12_bits_are_no_damage(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", PLANES[0])
+    with (tmp_path / "in.tif").open("r+b") as file:
+        file.seek(tiff.first_directory(file)[1].entries[tiff.BITS_PER_SAMPLE].at)
+        file.write((12).to_bytes(2, "little"))
+    with pytest.raises(PictureError, match="12-bit samples, which are not read"):
+        files.read(tmp_path / "in.tif")
 
 
 def test_lab_in_8_bits_is_refused_with_a_way_out(tmp_path: Path) -> None:

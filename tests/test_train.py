@@ -159,6 +159,21 @@ def test_trains_on_pairs(tmp_path: Path) -> None:
     assert config["pairs"] == ["noisy", "clean"]
 
 
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save({"step": 1}, path)
+
+    def full(_state: object, file: Any) -> None:
+        file.write(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match=r"checkpoint .*checkpoint\.pt cannot be written"):
+        checkpoint.save({"step": 2}, path)
+    assert checkpoint.load(path) == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
 def test_what_is_said_of_a_run_is_about_its_own_noise_and_name(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "pictures", count=4)
     chosen = {"steps": 2, "quiet": True, "device": "cpu"}

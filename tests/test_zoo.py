@@ -156,3 +156,16 @@ def test_shipped_tiled_equals_whole(name):
         crop = np.ascontiguousarray(x[:, :, *tile.read.slices])
         difference = engine.run(crop)[:, :, *tile.kept] - whole[:, :, *tile.inner.slices]
         assert np.abs(difference).max() <= 2e-6
+
+
+def test_a_folder_of_nobody_is_no_defect(monkeypatch):
+    monkeypatch.setenv("DEGRAIN_MODELS", "~nobody-of-this-name/models")
+    assert [card.name for card in list_models()]
+
+
+def test_a_card_whose_losses_are_no_table(tmp_path):
+    path = tmp_path / "card.toml"
+    write_card(ModelCard("x", "", 3, 4, 1, "ab", "MIT"), path)
+    path.write_text("int8_loss = [1]\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ModelError, match="int8_loss is no table"):
+        read_card(path)

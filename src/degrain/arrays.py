@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from degrain.errors import PictureError
 
+LARGEST = 1e15
+"""Floats beyond it are no brightness (gaps in maps are often -3.4e38), and squares overflow."""
+
 
 def check_array(image: NDArray[Any]) -> None:
     """Raise PictureError for an array that is no picture."""
@@ -31,16 +34,16 @@ def check_array(image: NDArray[Any]) -> None:
 
 
 def check_finite(page: NDArray[Any]) -> None:
-    """Raise PictureError for NaN, infinity, or what float32 cannot hold; block by block."""
+    """Raise PictureError for NaN, infinity, or numbers beyond `LARGEST`; block by block."""
     if page.dtype.kind != "f":
         return
     rows = max(1, (1 << 20) // (page.shape[1] * page.shape[2]))
     for top in range(0, page.shape[0], rows):
         with np.errstate(over="ignore"):
             block = page[top : top + rows].astype(np.float32, copy=False)
-        if not np.isfinite(block).all():
+        if not (np.abs(block) <= LARGEST).all():
             msg = (
-                "The picture holds NaN, infinity or numbers beyond 32-bit floats, which would "
+                f"The picture holds NaN, infinity or numbers beyond {LARGEST:g}, which would "
                 "spread into its surroundings; replace them first (numpy.nan_to_num)."
             )
             raise PictureError(msg)

@@ -18,6 +18,7 @@ def bench_suite(options: Bench) -> int:
     from degrain.bench.run import quick_methods, run_suite
     from degrain.bench.suites import PRESETS, named_suite
 
+    _check_counts(options)
     if options.suite not in PRESETS:
         return _bench_experiment(options)
     suite = named_suite(
@@ -44,6 +45,17 @@ def bench_suite(options: Bench) -> int:
     )
     print(report(options.output), end="")
     return 1 if failures else 0
+
+
+def _check_counts(options: Bench) -> None:
+    """Raise UsageError for numbers of pictures, processes or threads that make no sense."""
+    least = {"limit": 1, "processes": 1, "threads": 1, "slow_pictures": 0}
+    for name, low in least.items():
+        value = getattr(options, name)
+        if value is not None and value < low:
+            flag = name.replace("_", "-")
+            msg = f"--{flag} {value} makes no sense; give {low} or more."
+            raise UsageError(msg)
 
 
 def _limit(options: Bench) -> int | None:

@@ -302,7 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words == ["--version"]:
             words = ["info", "--version"]
         code = _parse(words).run()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by who started us
+            sys.stdout.flush()
     except (UsageError, ModelError) as error:
         return _say(error, USAGE)
     except DegrainError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def _check_pipe(source: Path, target: Path, options: Denoise) -> None:
     if target == PIPE and sys.stdout.isatty() and not options.dry_run:
         msg = "A picture is not shown on a terminal; redirect the output or use -o FILE."
         raise UsageError(msg)
-    if target != PIPE and target.exists() and not options.overwrite:
+    if target != PIPE and os.path.lexists(target) and not options.overwrite:
         msg = f"{target} exists already; choose another name or add --overwrite."
         raise UsageError(msg)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from degrain import formats, libvips, png, tiff
+from degrain import formats, iptc, libvips, png, tiff
+from degrain.arrays import LARGEST
 from degrain.errors import PictureError
 from degrain.outputs import Job, plan
 from degrain.picture import Picture, Pixels
@@ -60,6 +62,7 @@ _SAMPLES: dict[str, type[np.generic]] = {
     "ushort": np.uint16,
     "float": np.float32,
 }
+_TIFF_BITS = (1, 2, 4, 8, 16, 32)
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>\s*))[2-8]""")
 
 
@@ -82,12 +85,10 @@ def read(path: Path) -> Picture:
     """
     path = Path(path)
     name = str(path)
-    if path.is_dir():
-        msg = f"{name} is a folder, not a picture; name the files in it, or denoise the folder."
-        raise PictureError(msg)
     if formats.is_raw_name(path):
         raise PictureError(_raw_message(name))
     try:
+        _check_kind(path)
         with path.open("rb") as file:
             facts = _facts(file, name)
     except OSError as error:
@@ -95,6 +96,17 @@ def read(path: Path) -> Picture:
         raise PictureError(msg) from error
     facts["file"] = os.path.realpath(path)
     return _load(name, name, facts)
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse folders, and pipes and devices, on which reading would wait for somebody."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        msg = f"{path} is a folder, not a picture; name the files in it, or denoise the folder."
+        raise PictureError(msg)
+    if not stat.S_ISREG(mode):
+        msg = f"{path} is a pipe or a device, not a file; use - to read standard input."
+        raise PictureError(msg)
 
 
 def read_bytes(data: bytes, name: str = "standard input") -> Picture:
@@ -135,6 +147,9 @@ def _facts(file: BinaryIO, name: str) -> Facts:
     elif kind == "avif" and formats.is_image_sequence(head):
         msg = f"{name} is an animated AVIF; save each frame as a file of its own."
         raise PictureError(msg)
+    elif kind == "avif" and formats.has_wide_colors(file):
+        msg = f"{name} has colors beyond sRGB but no profile, and would lose them; save it as PNG."
+        raise PictureError(msg)
     elif kind == "tiff":
         facts |= _tiff_facts(file, name)
     return facts
@@ -159,15 +174,19 @@ def _tiff_facts(file: BinaryIO, name: str) -> Facts:
     first = {tag: (*entry.numbers(), 0)[0] for tag, entry in directory.entries.items()}
     if tiff.DNG_VERSION in first or first.get(tiff.PHOTOMETRIC) == tiff.CFA:
         raise PictureError(_raw_message(name))
-    if first.get(tiff.BITS_PER_SAMPLE, 1) > 32:
-        bits = first[tiff.BITS_PER_SAMPLE]
-        msg = f"{name} has {bits}-bit samples, which cannot be read; save it with 32-bit floats."
+    bits = first.get(tiff.BITS_PER_SAMPLE, 1)
+    if bits not in _TIFF_BITS:
+        msg = f"{name} has {bits}-bit samples, which are not read; save it with 8, 16 or 32 bits."
         raise PictureError(msg)
     if first.get(tiff.PHOTOMETRIC) == tiff.CIELAB and first.get(tiff.BITS_PER_SAMPLE) == 8:
         msg = f"{name} is 8-bit Lab, which is not read; save it as 16-bit Lab or as RGB."
         raise PictureError(msg)
-    if first.get(tiff.SAMPLES_PER_PIXEL) == 2 and first.get(tiff.EXTRA_SAMPLES, 0) == 0:
-        msg = f"{name} has 2 channels that are no transparency; save each as a file of its own."
+    if tiff.has_other_channel(directory):
+        count = first[tiff.SAMPLES_PER_PIXEL]
+        msg = (
+            f"{name} has {count} channels, and the last is no transparency; save it as a file of "
+            "its own."
+        )
         raise PictureError(msg)
     if not tiff.is_complete(file, pages):
         msg = f"{name} is damaged or cut short: its pixels reach beyond its end; get it again."
@@ -185,6 +204,7 @@ def _tiff_facts(file: BinaryIO, name: str) -> Facts:
         "tile": (first.get(tiff.TILE_WIDTH, 0), first.get(tiff.TILE_LENGTH, 0)),
         "bigtiff": layout.big,
         "exif": tiff.exif_of(directory),
+        "tags": tiff.carried(directory),
     }
 
 
@@ -196,6 +216,8 @@ def _load(source: str | bytes, name: str, facts: Facts) -> Picture:
         samples = _samples(image, name)
         whole = np.frombuffer(image.write_to_memory(), dtype=samples)
     except vips.Error as error:
+        if "out of memory" in str(error).lower():
+            raise MemoryError(str(error)) from error
         raise PictureError(_damage_message(name, facts["format"], error)) from error
     except UnicodeEncodeError as error:
         msg = f"The name {name!r} is not valid Unicode; rename the file."
@@ -266,11 +288,18 @@ def _samples(image: Any, name: str) -> type[np.generic]:
 
 
 def _check_finite(pixels: Pixels, name: str) -> None:
-    """Refuse NaN and infinity; minimum and maximum carry both and need no memory."""
+    """Refuse NaN, infinity and huge numbers; minimum and maximum carry all, without memory."""
     if pixels.dtype.kind != "f":
         return
-    if not (np.isfinite(pixels.min()) and np.isfinite(pixels.max())):
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
         msg = f"{name} has NaN or infinity among its pixels; replace them by numbers first."
+        raise PictureError(msg)
+    if max(-low, high) > LARGEST:
+        msg = (
+            f"{name} has pixels of {low if -low > high else high:.3g}, which seem to stand for "
+            "none; replace them by numbers like the others."
+        )
         raise PictureError(msg)
 
 
@@ -305,6 +334,8 @@ def _metadata(image: Any, facts: Facts) -> dict[str, Any]:
         metadata["exif-data"] = exif
     if "exif-data" in metadata:
         metadata["exif-data"] = tiff.without_thumbnail(metadata["exif-data"])
+    if "iptc-data" in metadata:
+        metadata["iptc-data"] = iptc.without_thumbnail(metadata["iptc-data"])
     if "xmp-data" in metadata:
         metadata["xmp-data"] = _XMP_ORIENTATION.sub(rb"\g<1>1", metadata["xmp-data"])
     if "orientation" in fields and image.get("orientation") > 4:

@@ -5,6 +5,7 @@ Everything here reads a few header bytes in plain Python; no pixel is decoded.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -43,6 +44,12 @@ RAW_SUFFIXES = frozenset({
 """Suffixes of sensor data from cameras, which are no pictures yet."""
 
 HEAD_BYTES = 64
+_AVIF_HEADERS = 65536
+"""Bytes at the beginning of an AVIF in which its properties are looked for."""
+_SRGB_PRIMARIES = (1, 2)
+"""BT.709, and not told."""
+_SRGB_TRANSFERS = (1, 2, 6, 13, 14, 15)
+"""BT.709 and its like, not told, sRGB."""
 """How much of a file `sniff` wants to see."""
 
 _OTHER_KINDS = (
@@ -116,6 +123,20 @@ def _sniff_heif(head: bytes) -> str:
 def is_image_sequence(head: bytes) -> bool:
     """Whether a file of the AVIF family shows an animation first (ISO/IEC 23000-22)."""
     return head[8:12] == b"avis"
+
+
+def has_wide_colors(file: BinaryIO) -> bool:
+    """Whether an AVIF says by numbers (ITU-T H.273) that its colors are not those of sRGB.
+
+    A profile beside the numbers comes first, and stays with the picture.
+    """
+    file.seek(0)
+    head = file.read(_AVIF_HEADERS)
+    place = head.find(b"colrnclx")
+    if place < 0 or b"colrprof" in head or b"colrrICC" in head:
+        return False
+    primaries, transfer = struct.unpack_from(">HH", head + bytes(12), place + 8)
+    return primaries not in _SRGB_PRIMARIES or transfer not in _SRGB_TRANSFERS
 
 
 def jpeg_quality(file: BinaryIO) -> int | None:

@@ -88,13 +88,13 @@ def _output_folder(paths: Sequence[Path], output: str | Path | None) -> Path | N
     if output is None:
         return None
     path = Path(output)
-    many = len(paths) > 1 or any(one.is_dir() for one in paths)
-    if path.is_dir() or str(output).endswith(("/", os.sep)) or not path.suffix:
-        if path.exists() and not path.is_dir():
+    many = len(paths) > 1 or any(_is_folder(one) for one in paths)
+    if _is_folder(path) or str(output).endswith(("/", os.sep)) or not path.suffix:
+        if os.path.lexists(path) and not _is_folder(path):
             msg = f"{path} is a file, not a folder; give a folder, or a name with a suffix."
             raise UsageError(msg)
         return path
-    if many and (path.exists() or formats.is_picture_name(path)):
+    if many and (os.path.lexists(path) or formats.is_picture_name(path)):
         msg = f"{path} is one file, but there are several pictures; give a folder as output."
         raise UsageError(msg)
     if many:
@@ -102,7 +102,7 @@ def _output_folder(paths: Sequence[Path], output: str | Path | None) -> Path | N
     if not formats.is_picture_name(path):
         msg = f"{path} has a suffix degrain cannot write; use .jpg, .png, .tif, .webp or .avif."
         raise UsageError(msg)
-    if not path.parent.is_dir():
+    if not _is_folder(path.parent):
         msg = f"The folder {path.parent} does not exist; create it or correct the output."
         raise UsageError(msg)
     return None
@@ -110,20 +110,30 @@ def _output_folder(paths: Sequence[Path], output: str | Path | None) -> Path | N
 
 def _find(path: Path, recursive: bool, *, beside: bool) -> Iterator[_Found]:
     """The files an input stands for."""
-    if path.is_dir():
+    if _is_folder(path):
         yield from _find_in_folder(path, recursive, beside=beside)
         return
-    problem = ""
-    if not path.exists():
-        problem = f"{path} does not exist; check the name."
-    elif formats.is_raw_name(path):
-        problem = f"{path} is camera raw, which must be developed to a TIFF first."
-    elif not formats.is_picture_name(path):
-        problem = (
+    yield _Found(path, Path(path.name), _problem_of(path))
+
+
+def _problem_of(path: Path) -> str:
+    """Why a file that was named cannot be denoised; empty if nothing speaks against it."""
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return f"{path} does not exist; check the name."
+    except OSError as error:
+        return f"{path} cannot be read ({_reason(error)}); check the name and its permissions."
+    if not is_file:
+        return f"{path} is a pipe or a device, not a file; use - to read standard input."
+    if formats.is_raw_name(path):
+        return f"{path} is camera raw, which must be developed to a TIFF first."
+    if not formats.is_picture_name(path):
+        return (
             f"{path} is no picture by its name; rename it if it is one "
             "(.jpg, .png, .tif, .webp or .avif)."
         )
-    yield _Found(path, Path(path.name), problem)
+    return ""
 
 
 def _find_in_folder(top: Path, recursive: bool, *, beside: bool) -> Iterator[_Found]:
@@ -140,8 +150,7 @@ def _find_in_folder(top: Path, recursive: bool, *, beside: bool) -> Iterator[_Fo
                 yield _Found(path, path.relative_to(top), top=top)
     for trouble in troubles:
         path = Path(str(trouble.filename or top))
-        reason = (trouble.strerror or str(trouble)).lower()
-        problem = f"The folder {path} cannot be listed ({reason}); check its permissions."
+        problem = f"The folder {path} cannot be listed ({_reason(trouble)}); check its permissions."
         yield _Found(path, Path(path.name), problem)
 
 
@@ -192,11 +201,16 @@ def _judge(job: Job, owner: Path, clash: Path | None, overwrite: bool) -> Job:
     if (clash is not None and _key(clash) == _key(job.source)) or _same_file(job):
         problem = f"{job.source} would be written onto itself; give another output."
         return replace(job, status="failed", problem=problem)
-    if job.target.is_dir():
+    if _is_folder(job.target):
         problem = f"{job.target} is a folder, so {job.source} cannot be written there; rename it."
         return replace(job, status="failed", problem=problem)
-    if not job.target.exists():
+    try:
+        job.target.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return job
+    except OSError as error:
+        problem = f"{job.target} cannot be written ({_reason(error)}); give another output."
+        return replace(job, status="failed", problem=problem)
     if not overwrite:
         return replace(job, status="done")
     if clash is not None:
@@ -213,7 +227,9 @@ def _key(path: Path) -> str:
 
 def _same_file(job: Job) -> bool:
     """Whether source and target are one file, be it by hard link."""
-    return job.target.exists() and job.target.samefile(job.source)
+    with contextlib.suppress(OSError):
+        return job.target.samefile(job.source)
+    return False
 
 
 def _is_output(found: _Found, folder: Path) -> bool:
@@ -222,6 +238,17 @@ def _is_output(found: _Found, folder: Path) -> bool:
         return False
     top, output, source = (Path(os.path.realpath(p)) for p in (found.top, folder, found.source))
     return output != top and output.is_relative_to(top) and source.is_relative_to(output)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one, as far as may be known."""
+    with contextlib.suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _nothing_message(paths: Sequence[Path], recursive: bool) -> str:

@@ -25,8 +25,9 @@ RESOLUTION = (282, 283, 296)
 TILE_WIDTH, TILE_LENGTH = 322, 323
 STRIPS, TILES = (273, 279), (324, 325)
 """Tags of where the pixels lie and how many bytes they take."""
-CFA, CIELAB, DNG_VERSION = 32803, 8, 50706
+CFA, CIELAB, CMYK, DNG_VERSION = 32803, 8, 5, 50706
 """Values of PHOTOMETRIC, and a tag that only DNG has."""
+IPTC = 33723
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 
 EXIF_HEADER = b"Exif\x00\x00"
@@ -34,9 +35,12 @@ EXIF_HEADER = b"Exif\x00\x00"
 _POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 # ImageDescription, Make, Model, Software, DateTime, Artist, Rating, Copyright and the XP* texts
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 18246, 33432, 40091, 40092, 40093, 40094, 40095)
+# DocumentName; GeoTIFF 1.1, annex: where on Earth the picture lies; GDAL's notes
+_CARRIED = (269, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _PIXEL_SIZES = (40962, 40963)
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _ITEM_BYTES |= {16: 8, 17: 8, 18: 8}
+_UNDEFINED = 7
 _MAX_ENTRY_BYTES = 16 * 1024 * 1024
 
 
@@ -162,6 +166,23 @@ def planes_named(first: Directory) -> int:
     return max(1, samples // max(1, math.prod(sizes)))
 
 
+def has_other_channel(first: Directory) -> bool:
+    """Whether a second or fourth channel is neither color nor transparency, as far as is said."""
+    count, photometric = (
+        first.entries[tag].numbers()[0] if tag in first.entries else 1
+        for tag in (SAMPLES_PER_PIXEL, PHOTOMETRIC)
+    )
+    if count not in (2, 4) or photometric == CMYK:
+        return False
+    extra = first.entries[EXTRA_SAMPLES].numbers() if EXTRA_SAMPLES in first.entries else ()
+    return not extra or extra[-1] not in (1, 2)
+
+
+def carried(first: Directory) -> dict[int, Entry]:
+    """The entries of `_CARRIED` that the first page has."""
+    return {tag: first.entries[tag] for tag in _CARRIED if tag in first.entries}
+
+
 def resolution_of(page: Directory) -> dict[int, Entry]:
     """The entries of `RESOLUTION` that a page has."""
     return {tag: page.entries[tag] for tag in RESOLUTION if tag in page.entries}
@@ -276,8 +297,8 @@ def without_thumbnail(exif: bytes) -> bytes:
     return exif[:pointer] + bytes(4) + exif[pointer + 4 :] if pointer + 4 <= len(exif) else exif
 
 
-def embed_exif(file: BinaryIO, exif: bytes) -> None:
-    """Write an EXIF block into the first page of a TIFF, in place.
+def embed(file: BinaryIO, exif: bytes | None, tags: Mapping[int, Entry]) -> None:
+    """Write an EXIF block and further tags into the first page of a TIFF, in place.
 
     A new first directory with all tags is appended and the header pointed to it; neither the
     pixels nor the other pages move. Tags the file has already are kept as they are.
@@ -285,15 +306,14 @@ def embed_exif(file: BinaryIO, exif: bytes) -> None:
     Args:
         file: open for reading and writing.
         exif: block as in JPEG files, with or without "Exif" in front. A broken one is ignored.
+        tags: entries to add.
     """
-    try:
-        _, source = first_directory(BytesIO(exif.removeprefix(EXIF_HEADER)))
-    except ValueError:
+    source = _exif_directory(exif)
+    if not source.entries and not source.children and not tags:
         return
     layout, directory = first_directory(file)
-    for tag in _DESCRIPTIVE:
-        if tag in source.entries:
-            directory.entries.setdefault(tag, source.entries[tag])
+    described = {tag: source.entries[tag] for tag in _DESCRIPTIVE if tag in source.entries}
+    directory.entries = {**described, **tags, **directory.entries}
     # The rotated picture has other sizes; those of the TIFF tags hold.
     for child in source.children.values():
         for tag in _PIXEL_SIZES:
@@ -305,6 +325,19 @@ def embed_exif(file: BinaryIO, exif: bytes) -> None:
     file.write(_pack(directory, layout, start))
     file.seek(8 if layout.big else 4)
     file.write(struct.pack(layout.word, start))
+
+
+def opaque_entry(data: bytes) -> Entry:
+    """An entry of bytes that mean nothing to TIFF."""
+    return Entry(_UNDEFINED, data, Layout("<", big=False))
+
+
+def _exif_directory(exif: bytes | None) -> Directory:
+    """What an EXIF block holds; nothing if it is broken or there is none."""
+    try:
+        return first_directory(BytesIO((exif or b"").removeprefix(EXIF_HEADER)))[1]
+    except ValueError:
+        return Directory()
 
 
 def _pack(directory: Directory, layout: Layout, at: int) -> bytes:

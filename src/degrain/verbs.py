@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,10 +40,10 @@ def add_noise_to_file(source: Path, target: Path, spec: str, seed: int, overwrit
     from degrain.noise import add_noise, parse_noise
 
     noise = parse_noise(spec)
-    if target.resolve() == source.resolve():
+    if os.path.realpath(target) == os.path.realpath(source):
         msg = f"The output would replace the input {source}; choose another name."
         raise UsageError(msg)
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:
         msg = f"{target} exists already; choose another name or add --overwrite."
         raise UsageError(msg)
     picture = files.read(source)

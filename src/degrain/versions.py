@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from degrain.engines.precision import choose_precision
+from degrain.engines.precision import check_range, choose_precision
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError
 from degrain.whiteness import noise_is_white
@@ -99,6 +99,8 @@ class Versions:
         elif precision == "auto":
             level = noise_sigma_255 if sigma is None else sigma
             precision = choose_precision(card, page, level)
+        elif precision == "int8":
+            check_range(page)
         return Choice(self.name(key), card, precision, key, noise_sigma_255)
 
     def card(self, key: str | Path) -> ModelCard:

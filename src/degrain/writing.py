@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from degrain import formats, libvips, png, tiff
+from degrain import formats, iptc, libvips, png, tiff
 from degrain.errors import PictureError
 from degrain.picture import Picture, Pixels
 
@@ -198,10 +198,13 @@ def _saver(kind: str) -> str:
 
 
 def _finish(picture: Picture, kind: str, file: BinaryIO) -> None:
-    """Add what libvips leaves out: EXIF and units in TIFF files, some chunks of PNG."""
+    """Add what libvips leaves out: EXIF, IPTC, places and units in TIFF, some chunks of PNG."""
     exif, origin = picture.metadata.get("exif-data"), picture.origin
-    if kind == "tiff" and isinstance(exif, bytes):
-        tiff.embed_exif(file, exif)
+    if kind == "tiff":
+        tags = dict(origin.get("tags", {}))
+        if "iptc-data" in picture.metadata:
+            tags[tiff.IPTC] = tiff.opaque_entry(iptc.bare(picture.metadata["iptc-data"]))
+        tiff.embed(file, exif if isinstance(exif, bytes) else None, tags)
     if kind == "tiff" and origin.get("resolutions"):
         tiff.set_resolution(file, origin["resolutions"])
     if kind == "png" and origin.get("chunks"):
@@ -249,6 +252,10 @@ def _described(vips: Any, image: Any, picture: Picture, kind: str) -> Any:
         # libvips' "not known" would be written as 25.4 dpi, at which pages are feet wide
         xres = yres = _UNKNOWN_DPI / 25.4
     image = image.copy(xres=xres, yres=yres)
+    if "iptc-data" in metadata:
+        notes = metadata.pop("iptc-data")
+        if kind != "tiff":  # there libvips cuts it to a quarter; see _finish
+            metadata["iptc-data"] = iptc.in_photoshop_block(notes)
     # reading has set the picture upright; the EXIF block still has the old orientation
     metadata["orientation"] = 1
     for name, value in metadata.items():

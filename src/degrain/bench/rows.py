@@ -34,7 +34,7 @@ def read_rows(file: Path) -> list[Row]:
     if not file.is_file():
         return rows
     broken = 0
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:

@@ -25,6 +25,8 @@ from degrain.zoo.card import ModelCard
 
 PRECISIONS: Final = ("auto", "float", "int8")
 MOST_LOSS_DB = 0.05
+FAINTEST, BRIGHTEST = 0.1, 4.0
+"""Largest values of float pictures that 8 bits may be asked for."""
 CPU_INFO = Path("/proc/cpuinfo")
 BYTE_PRODUCTS: Final = frozenset({"avx512_vnni", "avx_vnni"})
 """What Linux calls the instructions that add up products of bytes."""
@@ -40,6 +42,19 @@ def check_precision(precision: str) -> None:
         msg = (
             "This processor has no instructions for products of bytes (VNNI), without which 8 bits "
             "are no faster and their sums can overflow; leave precision at auto or float."
+        )
+        raise UsageError(msg)
+
+
+def check_range(page: NDArray[np.generic]) -> None:
+    """Raise UsageError for floats that 8 bits, whose ranges are fixed, were not made for."""
+    if page.dtype.kind != "f":
+        return
+    largest = float(np.abs(page).max())
+    if largest and not FAINTEST <= largest <= BRIGHTEST:
+        msg = (
+            f"8 bits are for pictures of 0 to 1, and this one reaches {largest:.3g}; take the "
+            "precision float, which works in any range."
         )
         raise UsageError(msg)
 

@@ -9,19 +9,25 @@ from typing import Any
 import torch
 
 from degrain.errors import TrainingError
+from degrain.train.whole import whole_file
 
 
 def save(state: dict[str, Any], path: Path) -> None:
     """Write `state` beside `path`, flush it to the disk, then replace `path`.
 
     A process killed at any moment leaves the previous checkpoint or the new one, never half.
+
+    Raises:
+        TrainingError: it cannot be written; the previous one stays.
     """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with whole_file(path, "checkpoint") as partial:
+        try:
+            with partial.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

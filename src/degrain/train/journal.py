@@ -1,12 +1,15 @@
-"""The journal of a run, metrics.jsonl; that of a three-phase run with a bar on the terminal."""
+"""A run's config.json and journal, metrics.jsonl; of a three-phase run with a bar as well."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from degrain.train.whole import whole_file
 
 Row = dict[str, Any]
 
@@ -69,9 +72,20 @@ def forget_after(run: Path, counter: str, last: int) -> None:
         counter: the field that counts steps.
         last: what it is in the checkpoint.
     """
-    rows = [row for row in read_rows(run) if row[counter] <= last]
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (run / "metrics.jsonl").write_text(text, encoding="utf-8")
+    journal = run / "metrics.jsonl"
+    kept = [row for row in read_rows(run) if row[counter] <= last]
+    text = "".join(json.dumps(row) + "\n" for row in kept)
+    if journal.is_file() and journal.read_text(encoding="utf-8") == text:
+        return
+    with whole_file(journal, "journal") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_config(config: Mapping[str, Any], run: Path) -> None:
+    """Write what a run was asked for, `config.json`, into its folder, which is made here."""
+    run.mkdir(parents=True, exist_ok=True)
+    with whole_file(run / "config.json", "configuration") as partial:
+        partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def read_rows(run: Path) -> list[Row]:

@@ -17,7 +17,7 @@ from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
 from degrain.train.fit import build_net, fit, new_state, takes_photographs
-from degrain.train.journal import forget_after
+from degrain.train.journal import forget_after, write_config
 from degrain.train.layerwise import fit_layers, stage
 from degrain.train.losses import LOSSES, OF_ERROR
 from degrain.train.recipes import Recipe
@@ -93,7 +93,7 @@ def train(
                 "pictures": len(train_pack.pictures),
                 "torch": torch.__version__,
             }
-            _write_config(config, run)
+            write_config(config, run)
             forget_after(run, "step", state.step)
             watch.open_tensorboard()
         loop = fit_layers if settled.layer_shares else fit
@@ -230,9 +230,3 @@ def _first_state(
     if saved:
         state.restore(saved)
     return state
-
-
-def _write_config(config: Mapping[str, Any], run: Path) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config, indent=2) + "\n"
-    (run / "config.json").write_text(text, encoding="utf-8")

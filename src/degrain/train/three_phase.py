@@ -22,7 +22,7 @@ from degrain.train import checkpoint, phases, recipes
 from degrain.train.data import CropSource, Pack, load, split
 from degrain.train.devices import choose_device, compile_for, cpu_has_bfloat16, prepare
 from degrain.train.discriminator import Discriminator, scratch_backbone
-from degrain.train.journal import Journal
+from degrain.train.journal import Journal, write_config
 from degrain.train.phases import STAGES
 from degrain.train.stages import PHASES, Progress, Training, restore, run_stage
 from degrain.train.start import load_weights
@@ -95,7 +95,7 @@ def train_three_phase(
         "pictures": len(training.crops.sizes),
         "torch": torch.__version__,
     }
-    _write_config(_went_on(before, config) if resume else config, run)
+    write_config(_went_on(before, config) if resume else config, run)
     try:
         for stage in training.stages:
             if stage not in training.progress.done:
@@ -299,9 +299,3 @@ def _require_enough(packed: Pack, crop: int) -> None:
             f"pixels; give {FEWEST_PICTURES} or more (hundreds are good), or a smaller --crop."
         )
         raise TrainingError(msg)
-
-
-def _write_config(config: Mapping[str, Any], run: Path) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config, indent=2) + "\n"
-    (run / "config.json").write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ def whole_file(output: Path, kind: str) -> Iterator[Path]:
         yield partial
         partial.replace(output)
     except OSError as error:
-        msg = f"The {kind} {output} cannot be written ({error}); choose a writable folder."
+        msg = f"The {kind} {output} cannot be written ({error}); make room or take another folder."
         raise TrainingError(msg) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -143,6 +143,8 @@ def _problem(card: ModelCard) -> str:
         file = getattr(card, name)
         if Path(file).name != file:
             return f"{name} is {file!r} instead of a file name"
+    if not isinstance(card.int8_loss, Mapping):
+        return "int8_loss is no table"
     if not all(isinstance(loss, int | float) for loss in card.int8_loss.values()):
         return "int8_loss holds something else than numbers"
     least = {"halo": 0, "multiple_of": 1, "memory_bytes_per_pixel": 1}

@@ -133,7 +133,8 @@ def _partner(card: ModelCard, name: str, digest: str, purpose: str) -> Path:
 def _folders() -> list[Path]:
     """Where models are looked for, first come first served."""
     users = os.environ.get("DEGRAIN_MODELS")
-    return [Path(users).expanduser(), SHIPPED] if users else [SHIPPED]
+    # Path.expanduser raises where there is no such user.
+    return [Path(os.path.expanduser(users)), SHIPPED] if users else [SHIPPED]  # noqa: PTH111
 
 
 def _cards(folder: Path) -> Iterator[Path]:
