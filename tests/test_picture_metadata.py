@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pytest
 
-from degrain import files, iptc, libvips, tiff
+from degrain import exif, files, iptc, libvips, tiff
 from degrain.errors import PictureError
 from degrain.picture import Picture
 from pictures import assert_same, header, smooth, tiff_exif, vips_image
@@ -194,3 +195,70 @@ def test_an_avif_in_other_colors_needs_a_profile(tmp_path, primaries, transfer, 
             files.read(tmp_path / "in.avif")
     else:
         assert files.read(tmp_path / "in.avif").pages
+
+
+def exif_block(**numbers):
+    """Rating, Orientation and, in the EXIF directory, size and a MakerNote."""
+    layout = tiff.Layout(">", big=False)
+    short = lambda n: tiff.Entry(3, struct.pack(">H", n), layout)  # noqa: E731
+    note = tiff.Entry(7, b"nobody knows\x00", layout)
+    sizes = {exif.WIDTH: short(40), exif.HEIGHT: short(24)}
+    child = tiff.Directory({37500: note, **sizes})
+    rating = {18246: short(4), exif.ORIENTATION: short(numbers.get("orientation", 1))}
+    given = tiff.Directory(rating, {tiff.EXIF_IFD: child})
+    return tiff.EXIF_HEADER + b"MM\x00*" + struct.pack(">I", 8) + tiff._pack(given, layout, 8)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_exif_comes_back_as_it_was(tmp_path, suffix):
+    """libexif knows no Rating, and moves what a MakerNote points to."""
+    block, turned = exif_block(), exif_block(orientation=6)
+    vips = libvips.load()
+    image = vips_image(smooth(24, 40)).copy()
+    image.set_type(vips.GValue.blob_type, "exif-data", turned)
+    image.write_to_file(str(tmp_path / f"plain{suffix}"))
+    with (tmp_path / f"plain{suffix}").open("r+b") as file:
+        exif.put_back(file, suffix[1:].replace("jpg", "jpeg"), turned)
+    picture = files.read(tmp_path / f"plain{suffix}")
+    assert picture.pages[0].shape[:2] == (40, 24)
+    for target in ("out.jpg", "out.png", "out.webp"):
+        files.write(picture, tmp_path / target)
+        found = tiff_directory(header(tmp_path / target)["exif-data"])
+        assert found.entries[18246].numbers() == (4,)
+        assert found.entries[exif.ORIENTATION].numbers() == (1,)
+        child = found.children[tiff.EXIF_IFD].entries
+        assert (child[exif.WIDTH].numbers(), child[exif.HEIGHT].numbers()) == ((24,), (40,))
+        assert child[37500].data == b"nobody knows\x00"
+        assert_same(files.read(tmp_path / target), picture) if target == "out.png" else None
+    assert len(block) == len(turned)
+
+
+def tiff_directory(block):
+    return tiff.first_directory(BytesIO(block.removeprefix(tiff.EXIF_HEADER)))[1]
+
+
+def test_exif_that_was_changed_is_written_changed(tmp_path):
+    source, _ = metadata_source(tmp_path, ".jpg")
+    picture = files.read(source)
+    make = "Othercam (Othercam, ASCII, 9 components, 9 bytes)"
+    changed = replace(picture, metadata={**picture.metadata, "exif-ifd0-Make": make})
+    files.write(changed, tmp_path / "out.jpg")
+    assert header(tmp_path / "out.jpg")["exif-ifd0-Make"].startswith("Othercam")
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "avif"])
+def test_a_file_without_exif_stays_as_it_is(tmp_path, kind):
+    suffix = f".{kind}".replace("jpeg", "jpg")
+    files.write(Picture((smooth(9, 9),)), tmp_path / f"bare{suffix}")
+    before = (tmp_path / f"bare{suffix}").read_bytes()
+    with (tmp_path / f"bare{suffix}").open("r+b") as file:
+        exif.put_back(file, kind, exif_block())
+    assert (tmp_path / f"bare{suffix}").read_bytes() == before
+
+
+def test_a_block_too_large_for_jpeg_stays_libvips(tmp_path):
+    source, _ = metadata_source(tmp_path, ".jpg")
+    before = source.read_bytes()
+    with source.open("r+b") as file:
+        exif.put_back(file, "jpeg", bytes(70_000))
+    assert source.read_bytes() == before

@@ -28,7 +28,7 @@ from degrain.arrays import LARGEST
 from degrain.errors import PictureError
 from degrain.outputs import Job, plan
 from degrain.picture import Picture, Pixels
-from degrain.writing import check_fit, suffix_of, write, write_bytes
+from degrain.writing import check_fit, exif_fields, suffix_of, write, write_bytes
 
 __all__ = [
     "Job",
@@ -228,7 +228,9 @@ def _load(source: str | bytes, name: str, facts: Facts) -> Picture:
     rows = image.get("page-height") if "page-height" in fields else image.height
     turn = _turn(image.get("orientation") if "orientation" in fields else 1)
     pages = [turn(whole[top : top + rows]) for top in range(0, len(whole), rows)]
-    return _picture(pages, _metadata(image, facts), _origin(image, facts))
+    metadata = _metadata(image, facts)
+    origin = _origin(image, facts) | {"exif_fields": exif_fields(metadata)}
+    return _picture(pages, metadata, origin)
 
 
 def _picture(pages: list[Pixels], metadata: Mapping[str, Any], origin: Facts) -> Picture:

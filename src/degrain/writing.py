@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ import numpy as np
 
 from degrain import formats, iptc, libvips, png, tiff
 from degrain.errors import PictureError
+from degrain.exif import put_back, upright
 from degrain.picture import Picture, Pixels
 
 MIN_JPEG_QUALITY = 90
@@ -198,7 +199,7 @@ def _saver(kind: str) -> str:
 
 
 def _finish(picture: Picture, kind: str, file: BinaryIO) -> None:
-    """Add what libvips leaves out: EXIF, IPTC, places and units in TIFF, some chunks of PNG."""
+    """Add what libvips leaves out or changes: EXIF, IPTC, places, units, some chunks of PNG."""
     exif, origin = picture.metadata.get("exif-data"), picture.origin
     if kind == "tiff":
         tags = dict(origin.get("tags", {}))
@@ -207,8 +208,17 @@ def _finish(picture: Picture, kind: str, file: BinaryIO) -> None:
         tiff.embed(file, exif if isinstance(exif, bytes) else None, tags)
     if kind == "tiff" and origin.get("resolutions"):
         tiff.set_resolution(file, origin["resolutions"])
+    unchanged = exif_fields(picture.metadata) == origin.get("exif_fields")
+    if kind != "tiff" and isinstance(exif, bytes) and unchanged:
+        height, width = picture.pages[0].shape[:2]
+        put_back(file, kind, upright(exif, width, height))
     if kind == "png" and origin.get("chunks"):
         png.insert_chunks(file, origin["chunks"])
+
+
+def exif_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What libvips has read of an EXIF block: who changes it wants it written instead."""
+    return {name: value for name, value in metadata.items() if name.startswith("exif-ifd")}
 
 
 def _image(vips: Any, picture: Picture, kind: str) -> Any:
