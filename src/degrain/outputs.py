@@ -83,6 +83,24 @@ def plan(
     return _settle(jobs, overwrite)
 
 
+def check_writable(path: Path) -> None:
+    """Find out before long work whether a file can be written; what is in it stays.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    existed = os.path.lexists(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        msg = f"{path} cannot be written ({_reason(error)}); choose another place."
+        raise UsageError(msg) from error
+    if not existed:
+        path.unlink()
+
+
 def _output_folder(paths: Sequence[Path], output: str | Path | None) -> Path | None:
     """The output as a folder, or None if it is a file or if outputs lie beside inputs."""
     if output is None:

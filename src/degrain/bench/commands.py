@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from degrain.errors import MissingPackageError, UsageError
+from degrain.outputs import check_writable
 
 if TYPE_CHECKING:
     from degrain.cli_bench import BenchCost, BenchLearn, BenchReport
@@ -54,7 +55,7 @@ def bench_cost(options: BenchCost) -> int:
     if options.runs < 1 or any(n < 1 for n in (*options.sides, *options.threads)):
         msg = "Sides, threads and runs must be 1 or more."
         raise UsageError(msg)
-    _check_writable(options.output)
+    check_writable(options.output)
     with tqdm(disable=True if options.quiet else None, file=sys.stderr, unit="run") as bar:
         found = measure_cost(
             options.method,
@@ -67,19 +68,6 @@ def bench_cost(options: BenchCost) -> int:
     _write(options.output, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(cost_table(found), end="")
     return 0
-
-
-def _check_writable(path: Path) -> None:
-    """Find out before long work whether a file can be written; what is in it stays."""
-    existed = path.exists()
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}); give another output."
-        raise UsageError(msg) from error
-    if not existed:
-        path.unlink()
 
 
 def cost_table(found: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from degrain.bench.baselines import epll, foe
 from degrain.bench.suites import Floats, Suite, make_suite
 from degrain.errors import PictureError, UsageError
+from degrain.outputs import check_writable
 
 Learned = Mapping[str, NDArray[np.float32]]
 SIGMAS_255 = (5.0, 15.0, 25.0, 50.0, 75.0)
@@ -85,6 +86,7 @@ def learn(name: str, data: Path, output: Path, *, effort: float, seed: int = 0) 
     if not 0 < effort <= 1 or output.suffix != ".npz":
         msg = "Give an effort above 0 and up to 1, and an output that ends in .npz."
         raise UsageError(msg)
+    check_writable(output)
     found = LEARNERS[name](data, effort=effort, seed=seed)
     try:
         np.savez_compressed(output, **found)  # type: ignore[arg-type]

@@ -191,6 +191,8 @@ def _model(name: str, *, gray: bool, threads: int | None) -> Method:
         # "auto" looks at the noise of every gray picture; but a row is of one network.
         name = Denoiser(name).model_name(1 if gray else 3)
     card, denoiser = load_model(name), Denoiser(name, threads=threads)
+    # Loaded now: the seconds of the first picture would hold it.
+    denoiser(np.zeros((16, 16) if gray else (16, 16, 3), np.float32))
     blindly, told = _blindly(denoiser), _steered(denoiser)
     return Method(card.name, card.sha256[:12], blind=True, denoise=blindly, tell=told)
 

@@ -25,7 +25,8 @@ def whole_file(output: Path, kind: str) -> Iterator[Path]:
         yield partial
         partial.replace(output)
     except OSError as error:
-        msg = f"The {kind} {output} cannot be written ({error}); make room or take another folder."
+        reason = (error.strerror or str(error)).lower()
+        msg = f"The {kind} {output} cannot be written ({reason}); make room or take another folder."
         raise TrainingError(msg) from error
     finally:
         partial.unlink(missing_ok=True)
