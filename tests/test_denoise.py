@@ -133,6 +133,25 @@ def test_8_bits_are_for_floats_of_their_range(monkeypatch):
             denoiser(picture * np.float32(factor))
 
 
+def test_only_what_works_is_opened(monkeypatch):
+    monkeypatch.setattr("degrain.engines.precision.has_byte_products", lambda: True)
+    opened = []
+
+    class Spy(OnnxEngine):
+        def __init__(self, path, **options):
+            opened.append(path.name)
+            super().__init__(path, **options)
+
+    monkeypatch.setattr("degrain.engines.onnx.OnnxEngine", Spy)
+    denoiser = Denoiser("degrain-gray-fast", precision="int8", threads=1)
+    denoiser(sample((40, 40)), strength=0)
+    assert denoiser.card(1).name == "degrain-gray-fast"
+    assert opened == []
+    denoiser(sample((40, 40)))
+    denoiser(sample((40, 40)))
+    assert opened == ["model.int8.onnx"]
+
+
 def test_strength_mixes():
     image = sample((20, 30))
     denoiser = Denoiser(threads=1)
