@@ -89,7 +89,8 @@ def finish(axes: Any, spec: str) -> None:
     axes.set_xlabel("million pixels")
     axes.set_ylabel("PSNR in dB, held-out pictures")
     shown = [value for line in axes.lines for value in line.get_ydata()]
-    axes.set_ylim(max(max(shown) - 1.5, min(shown) - 0.05), max(shown) + 0.1)
+    low, high = max(max(shown) - 1.5, min(shown) - 0.05), max(shown)
+    axes.set_ylim(low, high + 0.11 * (1 + len(axes.lines)) * (high - low))  # room for the legend
     axes.locator_params(axis="x", nbins=5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

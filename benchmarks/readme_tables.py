@@ -185,9 +185,9 @@ def speed() -> str:
     small, large = (read_json(f"speed-{size}.json") for size in (12, 100))
     size, decoded = f"{small['megapixels']:g} megapixels", f"{large['decoded_mb']:.0f} MB decoded"
     shown = {
-        "degrain": f"`degrain denoise`, {size} (in 8 bits, chosen by itself)",
-        "degrain, floats": f"the same with `--precision float`, {size}",
-        "degrain, fast": f"`degrain denoise --model fast`, {size}",
+        "degrain": f"`degrain denoise`, {size}",
+        "degrain, 8 bits": f"the same with `--precision int8`, {size}",
+        "degrain, fast": f"`degrain denoise --model fast`, {size} (in 8 bits, chosen by itself)",
         "degrain, fast, floats": f"the same with `--precision float`, {size}",
         "opencv": "OpenCV `fastNlMeansDenoisingColored`, same picture, same run",
     }

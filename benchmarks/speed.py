@@ -33,6 +33,7 @@ OPENCV = (
 OURS = {
     "degrain": ("auto", "auto"),
     "degrain, floats": ("auto", "float"),
+    "degrain, 8 bits": ("auto", "int8"),
     "degrain, fast": ("fast", "auto"),
     "degrain, fast, floats": ("fast", "float"),
 }

@@ -57,6 +57,11 @@ class Body:
         """Names of the kernels that become bytes."""
         return _kernels(self.nodes[1:-1])
 
+    def only_shuffled(self, name: str) -> bool:
+        """Whether nothing but shuffles reads a tensor."""
+        readers = [node.op_type for node in self.nodes if name in node.input]
+        return bool(readers) and set(readers) == {"DepthToSpace"}
+
     def scaled_like(self, name: str) -> str | None:
         """The tensor whose scale a tensor has: itself, or what it is a shuffle of."""
         found = self.shuffled.get(name, name)

@@ -120,7 +120,7 @@ def _to_bytes_and_back(
     nodes = [] if made in body.shuffled else [_to_bytes(made, scale, zero, constants)]
     if made in body.updates:
         nodes += _flat(made, scale * numbers.gains[made], zero, constants)
-    elif made not in body.shuffled.values():
+    elif not body.only_shuffled(made):
         nodes.append(_to_floats(f"{made}/bytes", f"{made}/floats", scale, zero, constants))
     return nodes
 
