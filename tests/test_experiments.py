@@ -259,8 +259,8 @@ def test_bad_wishes(data, zoo, tmp_path, capsys, monkeypatch):
         in (said("jain-seung", "--noise", "gaussian:9", "--protocol", "clip8")[1])
     )
     assert said("jain-seung", "--method", "nothing")[0] == 2
-    assert "no picture" in said("jain-seung", "--limit", "0", "--method", "noisy")[1]
-    assert "no picture" in said("gray", "--limit", "0")[1]
+    assert "--limit 0 makes no sense" in said("jain-seung", "--limit", "0", "--method", "noisy")[1]
+    assert "--limit 0 makes no sense" in said("gray", "--limit", "0")[1]
     (tmp_path / "r").write_text("")
     assert "give a folder" in said("jain-seung")[1]
     monkeypatch.setattr(jain_seung, "has_model", lambda name: False)

@@ -373,7 +373,7 @@ def test_one_small_picture_does_not_make_all_lessons_small(quantized) -> None:
     ("loss", "levels"),
     [
         (LOSS, (15, 25)),
-        (LOSS | {"gaussian:15": 0.3}, (25, 25)),
+        (LOSS | {"gaussian:15": 0.3}, None),
         (dict.fromkeys(LOSS, 1.0), None),
         ({"camera": 0.0}, None),
         ({}, None),
@@ -504,7 +504,7 @@ def test_shipped_8_bit_versions_keep_their_promise(name: str) -> None:
 
 
 def test_auto_takes_the_8_bit_versions_of_the_standard_nets() -> None:
-    standard = ("degrain-gray", "degrain-color", "degrain-photo", "degrain-gray-fast")
+    standard = ("degrain-gray", "degrain-color", "degrain-gray-fast", "degrain-color-fast")
     assert all(good_levels(load_model(name)) for name in standard)
 
 

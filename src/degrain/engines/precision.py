@@ -78,14 +78,17 @@ def choose_precision(
 
 
 def good_levels(card: ModelCard) -> tuple[float, float] | None:
-    """Weakest and strongest Gaussian noise between which 8 bits lose little, or None."""
+    """Weakest and strongest Gaussian noise between which 8 bits lose little, or None.
+
+    A single level is no range: what is lost beside it was measured, and is more.
+    """
     found: list[float] = []
     for spec, loss in sorted(card.int8_loss.items(), key=lambda item: _level(item[0])):
         if _level(spec) >= 0 and loss <= MOST_LOSS_DB:
             found.append(_level(spec))
         elif found and _level(spec) >= 0:
             break
-    return (found[0], found[-1]) if card.int8_model and found else None
+    return (found[0], found[-1]) if card.int8_model and len(found) > 1 else None
 
 
 @functools.cache
