@@ -199,7 +199,8 @@ def speed() -> str:
     share = older["over_opencv"]
     lines += [
         "",
-        f"The table is of {small['machine']}. On {older['machine']}, without products of bytes, "
+        f"The table is of {small['machine']}, its last row of {large['machine']}. "
+        f"On {older['machine']}, without products of bytes, "
         f"`degrain denoise` takes {share['degrain, floats']:.2f} and {share['degrain']:.2f} of "
         "OpenCV's time (the same work twice: so much do runs differ), with `--model fast` "
         f"{share['degrain, fast']:.2f}.",
