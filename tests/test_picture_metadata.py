@@ -178,7 +178,7 @@ def test_a_photoshop_block_loses_its_thumbnail_only():
     assert iptc.bare(notes + THUMBNAIL) == KEYWORD
     assert iptc.bare(iptc.PHOTOSHOP + THUMBNAIL) == b""
     assert iptc.bare(KEYWORD) == iptc.without_thumbnail(KEYWORD) == KEYWORD
-    assert iptc.bare(notes[:-4] + b"8BIM\x04") is not None  # cut off: whatever is there
+    assert iptc.bare(notes + b"8BIM\x04") == KEYWORD  # cut off: what is whole
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def exif_block(**numbers):
     layout = tiff.Layout(">", big=False)
     short = lambda n: tiff.Entry(3, struct.pack(">H", n), layout)  # noqa: E731
     note = tiff.Entry(7, b"nobody knows\x00", layout)
-    sizes = {exif.WIDTH: short(40), exif.HEIGHT: short(24)}
+    sizes = dict(zip(tiff.PIXEL_SIZES, map(short, (40, 24)), strict=True))
     child = tiff.Directory({37500: note, **sizes})
     rating = {18246: short(4), exif.ORIENTATION: short(numbers.get("orientation", 1))}
     given = tiff.Directory(rating, {tiff.EXIF_IFD: child})
@@ -212,7 +212,7 @@ def exif_block(**numbers):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_exif_comes_back_as_it_was(tmp_path, suffix):
     """libexif knows no Rating, and moves what a MakerNote points to."""
-    block, turned = exif_block(), exif_block(orientation=6)
+    turned = exif_block(orientation=6)
     vips = libvips.load()
     image = vips_image(smooth(24, 40)).copy()
     image.set_type(vips.GValue.blob_type, "exif-data", turned)
@@ -227,10 +227,8 @@ def test_exif_comes_back_as_it_was(tmp_path, suffix):
         assert found.entries[18246].numbers() == (4,)
         assert found.entries[exif.ORIENTATION].numbers() == (1,)
         child = found.children[tiff.EXIF_IFD].entries
-        assert (child[exif.WIDTH].numbers(), child[exif.HEIGHT].numbers()) == ((24,), (40,))
+        assert (*(child[tag].numbers() for tag in tiff.PIXEL_SIZES),) == ((24,), (40,))
         assert child[37500].data == b"nobody knows\x00"
-        assert_same(files.read(tmp_path / target), picture) if target == "out.png" else None
-    assert len(block) == len(turned)
 
 
 def tiff_directory(block):

@@ -72,24 +72,15 @@ def test_single_pictures_are_no_stacks(tmp_path: Path, shape: tuple[int, ...]) -
     assert len(files.read(tmp_path / "in.tif").pages) == 1
 
 
-def test_a_second_channel_is_no_transparency(tmp_path: Path) -> None:
-    both = np.moveaxis(PLANES[:2], 0, -1)
-    given = {"photometric": "minisblack", "planarconfig": "contig"}
-    tifffile.imwrite(tmp_path / "two.tif", both, extrasamples=["unspecified"], **given)
-    with pytest.raises(PictureError, match="2 channels, and the last is no transparency"):
-        files.read(tmp_path / "two.tif")
-    tifffile.imwrite(tmp_path / "alpha.tif", both, extrasamples=["unassalpha"], **given)
-    assert files.read(tmp_path / "alpha.tif").alphas is not None
-
-
-def test_a_fourth_channel_is_no_transparency(tmp_path: Path) -> None:
-    """Infrared of film scanners, masks of Photoshop."""
-    four = np.moveaxis(PLANES, 0, -1)
-    given = {"photometric": "rgb", "planarconfig": "contig"}
-    tifffile.imwrite(tmp_path / "infrared.tif", four, extrasamples=["unspecified"], **given)
-    with pytest.raises(PictureError, match="4 channels, and the last is no transparency"):
-        files.read(tmp_path / "infrared.tif")
-    tifffile.imwrite(tmp_path / "alpha.tif", four, extrasamples=["unassalpha"], **given)
+@pytest.mark.parametrize(("count", "photometric"), [(2, "minisblack"), (4, "rgb")])
+def test_a_further_channel_is_no_transparency(tmp_path: Path, count: int, photometric: str) -> None:
+    """Infrared of film scanners, masks of Photoshop, a second dye."""
+    channels = np.moveaxis(PLANES[:count], 0, -1)
+    given = {"photometric": photometric, "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "other.tif", channels, extrasamples=["unspecified"], **given)
+    with pytest.raises(PictureError, match=f"{count} channels, and the last is no transparency"):
+        files.read(tmp_path / "other.tif")
+    tifffile.imwrite(tmp_path / "alpha.tif", channels, extrasamples=["unassalpha"], **given)
     assert files.read(tmp_path / "alpha.tif").alphas is not None
 
 

@@ -29,3 +29,8 @@ class ModelError(DegrainError):
 
 class TrainingError(DegrainError):
     """Training cannot start or go on (too few pictures, loss became NaN): exit code 1."""
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refused, in lower case, without numbers and paths."""
+    return (error.strerror or str(error)).lower()

@@ -8,14 +8,15 @@ block put back as it was keeps both; only orientation and size are set to those 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import BinaryIO, Final
 
-from degrain.tiff import EXIF_HEADER, Directory, first_directory
+from degrain.formats import jpeg_segments
+from degrain.png import SIGNATURE_BYTES, packed
+from degrain.tiff import EXIF_HEADER, PIXEL_SIZES, Directory, first_directory
 
-ORIENTATION, WIDTH, HEIGHT = 274, 40962, 40963
+ORIENTATION = 274
 _MOST_BYTES_IN_JPEG = 65533
 _CODES = {3: "H", 4: "I"}
 
@@ -30,8 +31,8 @@ def upright(block: bytes, width: int, height: int) -> bytes:
         return block
     _set(body, first, ORIENTATION, 1)
     for child in first.children.values():
-        _set(body, child, WIDTH, width)
-        _set(body, child, HEIGHT, height)
+        for tag, size in zip(PIXEL_SIZES, (width, height), strict=True):
+            _set(body, child, tag, size)
     return header + body.getvalue()
 
 
@@ -66,27 +67,25 @@ def _set(body: BinaryIO, directory: Directory, tag: int, number: int) -> None:
 
 
 def _in_jpeg(data: bytes, block: bytes) -> bytes:
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] not in (0xDA, 0xD9):
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        end = at + 2 + length
-        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == EXIF_HEADER:
-            if len(EXIF_HEADER + block) > _MOST_BYTES_IN_JPEG:
+    file = BytesIO(data)
+    for marker, length in jpeg_segments(file):
+        start = file.tell()
+        if marker == 0xE1 and data.startswith(EXIF_HEADER, start):
+            payload = EXIF_HEADER + block
+            if len(payload) > _MOST_BYTES_IN_JPEG:
                 return data
-            size = struct.pack(">H", 2 + len(EXIF_HEADER + block))
-            return data[: at + 2] + size + EXIF_HEADER + block + data[end:]
-        at = end
+            size = struct.pack(">H", 2 + len(payload))
+            return data[: start - 2] + size + payload + data[start + length :]
     return data
 
 
 def _in_png(data: bytes, block: bytes) -> bytes:
-    at = 8
+    at = SIGNATURE_BYTES
     while at + 8 <= len(data):
         (size,) = struct.unpack_from(">I", data, at)
         end = at + 12 + size
         if data[at + 4 : at + 8] == b"eXIf":
-            check = struct.pack(">I", zlib.crc32(b"eXIf" + block))
-            return data[:at] + struct.pack(">I", len(block)) + b"eXIf" + block + check + data[end:]
+            return data[:at] + packed(b"eXIf", block) + data[end:]
         at = end
     return data
 

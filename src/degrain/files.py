@@ -25,7 +25,7 @@ import numpy as np
 
 from degrain import formats, iptc, libvips, png, tiff
 from degrain.arrays import LARGEST
-from degrain.errors import PictureError
+from degrain.errors import PictureError, reason_of
 from degrain.outputs import Job, plan
 from degrain.picture import Picture, Pixels
 from degrain.writing import check_fit, exif_fields, suffix_of, write, write_bytes
@@ -92,7 +92,7 @@ def read(path: Path) -> Picture:
         with path.open("rb") as file:
             facts = _facts(file, name)
     except OSError as error:
-        msg = f"{name} cannot be read ({_os_reason(error)}); check the name and its permissions."
+        msg = f"{name} cannot be read ({reason_of(error)}); check the name and its permissions."
         raise PictureError(msg) from error
     facts["file"] = os.path.realpath(path)
     return _load(name, name, facts)
@@ -382,8 +382,3 @@ def _raw_message(name: str) -> str:
         f"{name} is camera raw, which must be developed first; export it as a 16-bit TIFF from "
         "a raw converter (darktable, RawTherapee, the camera maker's) and denoise that."
     )
-
-
-def _os_reason(error: OSError) -> str:
-    """The system's words for what went wrong."""
-    return (error.strerror or str(error)).lower()

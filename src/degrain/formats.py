@@ -169,7 +169,7 @@ def _quality_of(table: list[int], *, standard: bytes) -> int:
 
 def _quantization_tables(file: BinaryIO) -> Iterator[tuple[int, list[int]]]:
     """Yield (table number, 64 steps) from the DQT segments of a JPEG (T.81, B.2.4.1)."""
-    for marker, length in _jpeg_segments(file):
+    for marker, length in jpeg_segments(file):
         if marker != 0xDB:
             continue
         data = file.read(length)
@@ -186,7 +186,7 @@ def _quantization_tables(file: BinaryIO) -> Iterator[tuple[int, list[int]]]:
             data = data[1 + size :]
 
 
-def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
     """Yield (marker, payload length) up to the pixels; the file stands at each payload."""
     file.seek(2)
     while True:

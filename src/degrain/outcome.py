@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from degrain.errors import reason_of
+
 if TYPE_CHECKING:
     from degrain.cli import Denoise
 
@@ -111,9 +113,8 @@ class Reporter:
 
 def unwritable(error: OSError) -> str:
     """One sentence on a standard output, or a file, that takes no more."""
-    reason = (error.strerror or str(error)).lower()
     what = error.filename or "Standard output"
-    return f"{what} cannot be used ({reason}); make room, or check its permissions."
+    return f"{what} cannot be used ({reason_of(error)}); make room, or check its permissions."
 
 
 def _bar(total: int) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from degrain import formats
-from degrain.errors import UsageError
+from degrain.errors import UsageError, reason_of
 
 MARK = ".denoised"
 """Goes between stem and suffix of outputs that lie beside their inputs."""
@@ -95,7 +95,7 @@ def check_writable(path: Path) -> None:
         with path.open("ab"):
             pass
     except OSError as error:
-        msg = f"{path} cannot be written ({_reason(error)}); choose another place."
+        msg = f"{path} cannot be written ({reason_of(error)}); choose another place."
         raise UsageError(msg) from error
     if not existed:
         path.unlink()
@@ -141,7 +141,7 @@ def _problem_of(path: Path) -> str:
     except FileNotFoundError:
         return f"{path} does not exist; check the name."
     except OSError as error:
-        return f"{path} cannot be read ({_reason(error)}); check the name and its permissions."
+        return f"{path} cannot be read ({reason_of(error)}); check the name and its permissions."
     if not is_file:
         return f"{path} is a pipe or a device, not a file; use - to read standard input."
     if formats.is_raw_name(path):
@@ -168,7 +168,9 @@ def _find_in_folder(top: Path, recursive: bool, *, beside: bool) -> Iterator[_Fo
                 yield _Found(path, path.relative_to(top), top=top)
     for trouble in troubles:
         path = Path(str(trouble.filename or top))
-        problem = f"The folder {path} cannot be listed ({_reason(trouble)}); check its permissions."
+        problem = (
+            f"The folder {path} cannot be listed ({reason_of(trouble)}); check its permissions."
+        )
         yield _Found(path, Path(path.name), problem)
 
 
@@ -227,7 +229,7 @@ def _judge(job: Job, owner: Path, clash: Path | None, overwrite: bool) -> Job:
     except (FileNotFoundError, NotADirectoryError):
         return job
     except OSError as error:
-        problem = f"{job.target} cannot be written ({_reason(error)}); give another output."
+        problem = f"{job.target} cannot be written ({reason_of(error)}); give another output."
         return replace(job, status="failed", problem=problem)
     if not overwrite:
         return replace(job, status="done")
@@ -263,10 +265,6 @@ def _is_folder(path: Path) -> bool:
     with contextlib.suppress(OSError):
         return path.is_dir()
     return False
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _nothing_message(paths: Sequence[Path], recursive: bool) -> str:

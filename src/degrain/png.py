@@ -47,13 +47,15 @@ def insert_chunks(file: BinaryIO, chunks: Sequence[Chunk]) -> None:
         file: open for reading and writing.
         chunks: of kinds that may stand before the pixels.
     """
-    data = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    data = b"".join(packed(kind, data) for kind, data in chunks)
     _make_room(file, AFTER_HEADER, len(data))
     file.seek(AFTER_HEADER)
     file.write(data)
+
+
+def packed(kind: bytes, data: bytes) -> bytes:
+    """A chunk as it lies in the file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _chunks(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[Chunk]:

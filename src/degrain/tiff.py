@@ -37,7 +37,8 @@ _POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 18246, 33432, 40091, 40092, 40093, 40094, 40095)
 # DocumentName; GeoTIFF 1.1, annex: where on Earth the picture lies; GDAL's notes
 _CARRIED = (269, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
-_PIXEL_SIZES = (40962, 40963)
+PIXEL_SIZES = (40962, 40963)
+"""Tags of width and height inside of EXIF."""
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _ITEM_BYTES |= {16: 8, 17: 8, 18: 8}
 _UNDEFINED = 7
@@ -316,7 +317,7 @@ def embed(file: BinaryIO, exif: bytes | None, tags: Mapping[int, Entry]) -> None
     directory.entries = {**described, **tags, **directory.entries}
     # The rotated picture has other sizes; those of the TIFF tags hold.
     for child in source.children.values():
-        for tag in _PIXEL_SIZES:
+        for tag in PIXEL_SIZES:
             child.entries.pop(tag, None)
     directory.children |= source.children
     start = file.seek(0, os.SEEK_END)

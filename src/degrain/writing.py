@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from degrain import formats, iptc, libvips, png, tiff
-from degrain.errors import PictureError
+from degrain.errors import PictureError, reason_of
 from degrain.exif import put_back, upright
 from degrain.picture import Picture, Pixels
 
@@ -76,7 +76,7 @@ def write(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise PictureError(_write_message(path, (error.strerror or str(error)).lower())) from error
+        raise PictureError(_write_message(path, reason_of(error))) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from degrain.errors import TrainingError
+from degrain.errors import TrainingError, reason_of
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def whole_file(output: Path, kind: str) -> Iterator[Path]:
         yield partial
         partial.replace(output)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         msg = f"The {kind} {output} cannot be written ({reason}); make room or take another folder."
         raise TrainingError(msg) from error
     finally:
