@@ -11,6 +11,7 @@ from degrain.nets.unet import UNet
 from degrain.train.start import grow_into, load_weights
 from small_unet import SMALL, small
 
+WIDER = {"widths": (12, 16), "encoder": (1,), "decoder": (1,), "middle": 1}
 LARGER = {"widths": (12, 16), "encoder": (2,), "decoder": (1,), "middle": 2}
 
 
@@ -43,21 +44,31 @@ def test_color_weights_start_a_gray_net() -> None:
         torch.testing.assert_close(gray(x), same)
 
 
-def test_a_larger_net_computes_the_same_at_first_and_then_learns_with_all_of_it() -> None:
+def test_a_wider_net_computes_the_same_at_first() -> None:
     net = small(1)
-    larger = UNet(channels=1, **LARGER)
-    grow_into(larger, net.state_dict(), "small")
+    wider = UNet(channels=1, **WIDER)
+    grow_into(wider, net.state_dict(), "small")
     x = torch.rand(1, 1, 24, 16)
-    torch.testing.assert_close(larger(x), net(x), atol=1e-6, rtol=0)
-    larger(x).square().mean().backward()
-    unmoved = [name for name, p in larger.named_parameters() if not p.grad.abs().sum() > 0]
-    # A new block's first convolution learns once its second is no longer zero.
-    assert unmoved == ["encoder.0.1.conv0.weight", "middle.1.conv0.weight"]
+    torch.testing.assert_close(wider(x), net(x), atol=1e-6, rtol=0)
+
+
+def test_a_deeper_net_computes_nearly_the_same_and_learns_with_all_of_it_from_the_first_step() -> (
+    None
+):
+    net = small(1)
+    deeper = UNet(channels=1, **LARGER)
+    grow_into(deeper, net.state_dict(), "small")
+    x = torch.rand(1, 1, 24, 16)
+    answer = deeper(x)
+    moved = (answer - net(x)).abs().mean()
+    assert 0 < moved < 0.3 * (x - net(x)).abs().mean()
+    answer.square().mean().backward()
+    assert all(p.grad.abs().sum() > 0 for p in deeper.parameters())
 
 
 def test_a_color_net_starts_a_larger_gray_one() -> None:
     net = small(3)
-    gray = UNet(channels=1, **LARGER)
+    gray = UNet(channels=1, **WIDER)
     grow_into(gray, net.state_dict(), "small")
     x = torch.rand(1, 1, 16, 16)
     same = net(x.expand(1, 3, 16, 16)).mean(1, keepdim=True)

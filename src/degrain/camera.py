@@ -33,9 +33,12 @@ from numpy.typing import NDArray
 
 from degrain.camera_stages import (
     BLUR_MARGIN,
+    CORE_MARGIN,
     DEMOSAIC_MARGIN,
+    LINE_MARGIN,
     LUMA,
     apply_matrix,
+    core,
     demosaic,
     fade,
     linear_from_srgb,
@@ -43,6 +46,7 @@ from degrain.camera_stages import (
     resize,
     retouch,
     sensor_noise,
+    smooth_along_lines,
     srgb_from_linear,
     tone,
 )
@@ -51,7 +55,7 @@ from degrain.jpeg import through_jpeg
 Floats = NDArray[np.float32]
 Matrix = tuple[tuple[float, float, float], ...]
 
-MARGIN: Final = DEMOSAIC_MARGIN + BLUR_MARGIN
+MARGIN: Final = DEMOSAIC_MARGIN + LINE_MARGIN + CORE_MARGIN + BLUR_MARGIN
 IDENTITY: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -71,6 +75,8 @@ class Shot:
         contrast: of the tone curve, see `camera_stages.tone`.
         first_red: row and column of the first red pixel of the mosaic, 0 or 1 each.
         correction: of the demosaicing, 0..1, see `camera_stages.demosaic`.
+        line_px: smoothing along lines, see `camera_stages.smooth_along_lines`; 0: none.
+        coring, coring_px: smoothing of small steps, see `camera_stages.core`; 0: none.
         luma_px, chroma_px: smoothing in the camera, standard deviations in pixels of the sensor.
         sharpening: amount of unsharp masking.
         scale: pixels of the picture per pixel of the sensor, along one side.
@@ -88,6 +94,9 @@ class Shot:
     contrast: float = 1.0
     first_red: tuple[int, int] = (0, 0)
     correction: float = 0.0
+    line_px: float = 0.0
+    coring: float = 0.0
+    coring_px: float = 0.0
     luma_px: float = 0.0
     chroma_px: float = 0.0
     sharpening: float = 0.0
@@ -171,15 +180,20 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     """The noise at the sensor's size, H×W×3.
 
     Args:
-        around: clean, with `MARGIN` pixels more on every side, (H+12)×(W+12)×3 in 0..1.
+        around: clean, with `MARGIN` pixels more on every side, (H+28)×(W+28)×3 in 0..1.
         shot: the parameters.
-        normal: standard normal random numbers, (H+12)×(W+12).
+        normal: standard normal random numbers, (H+28)×(W+28).
     """
     raw = to_raw(around, shot)
     noise = sensor_noise(mosaic(raw, shot.first_red), shot.gain, shot.readout, normal)
     inner = slice(DEMOSAIC_MARGIN, -DEMOSAIC_MARGIN)
     noisy_raw = raw[inner, inner] + demosaic(noise, shot.first_red, shot.correction)
-    noise = develop(noisy_raw, shot) - around[inner, inner]
+    finished = develop(noisy_raw, shot)
+    gray = np.array(LUMA, np.float32)
+    noise, picture = finished - around[inner, inner], finished @ gray
+    noise = smooth_along_lines(noise, picture, shot.line_px)
+    picture = smooth_along_lines(picture[..., None], picture, shot.line_px)[..., 0]
+    noise = core(noise, picture, shot.coring, shot.coring_px)
     return fade(retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening), shot.color)
 
 
@@ -237,6 +251,9 @@ def draw_camera(rng: np.random.Generator) -> Shot:
         sharpening=rng.uniform(0, 1) if rng.random() < 0.5 else 0.0,
         scale=_draw_scale(rng),
         quality=int(rng.integers(60, 100)) if rng.random() < 0.5 else None,
+        line_px=rng.uniform(0.4, 1.6) if rng.random() < 0.5 else 0.0,
+        coring=rng.uniform(0.5, 3) if rng.random() < 0.5 else 0.0,
+        coring_px=rng.uniform(0, 2),
     )
 
 

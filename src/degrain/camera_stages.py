@@ -17,7 +17,15 @@ Bools = NDArray[np.bool_]
 
 DEMOSAIC_MARGIN = 2
 BLUR_MARGIN = 4
-"""Pixels lost on every side: half of the 5×5 and of the 9×9 filters."""
+REACH = 2
+LINE_MARGIN = CORE_MARGIN = 2 * REACH
+"""Pixels lost on every side: half of the 5×5 and of the 9×9 filters; of two of 5×5."""
+
+LINES = ((0, 1), (1, 1), (1, 0), (1, -1))
+"""The directions of `smooth_along_lines`: rows down and columns to the right."""
+
+FINE_PX = 1.0
+"""What is finer than a Gaussian filter of this standard deviation is what `core` looks at."""
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G and B in gray (ITU-R BT.601)."""
@@ -150,18 +158,92 @@ def demosaic(raw: Floats, first_red: tuple[int, int], correction: float) -> Floa
     return np.stack([red, green, blue], axis=2)
 
 
-def blur(x: Floats, sigma_px: float) -> Floats:
-    """A Gaussian filter of 9×9 taps; H×W×C gives (H-8)×(W-8)×C. σ = 0 only cuts the margin."""
-    taps = gaussian_taps(sigma_px)
-    height, width = (n - 2 * BLUR_MARGIN for n in x.shape[:2])
+def blur(x: Floats, sigma_px: float, reach: int = BLUR_MARGIN) -> Floats:
+    """A Gaussian filter of 9×9 taps; H×W×C gives (H-8)×(W-8)×C. σ = 0 only cuts the margin.
+
+    With another reach it has so many taps on both sides of the middle.
+    """
+    taps = gaussian_taps(sigma_px, reach)
+    height, width = (n - 2 * reach for n in x.shape[:2])
     rows = sum(tap * x[i : i + height] for i, tap in enumerate(taps) if tap)
     blurred: Floats = sum(tap * rows[:, i : i + width] for i, tap in enumerate(taps) if tap)
     return blurred
 
 
-def gaussian_taps(sigma_px: float) -> Floats:
-    """Nine weights with sum 1."""
-    places = np.arange(-BLUR_MARGIN, BLUR_MARGIN + 1, dtype=np.float32)
+def smooth_along_lines(noise: Floats, picture: Floats, sigma_px: float) -> Floats:
+    """Noise, smoothed along the line that changes least there; H×W×C gives (H-8)×(W-8)×C.
+
+    Cameras demosaic along edges and smooth along them, and where there is only noise they find
+    edges in the noise. So the grain that is left has streaks, which is what tells it from any
+    linearly filtered noise of the same spectrum. (Hirakawa & Parks, "Adaptive
+    homogeneity-directed demosaicing algorithm", IEEE TIP 14(3), 2005: of several directions each
+    pixel takes the one with the evenest surroundings.)
+
+    Args:
+        noise: H×W×C.
+        picture: the noisy gray picture that shows the lines, H×W.
+        sigma_px: standard deviation of the filter of five taps along the line; 0 only cuts.
+    """
+    inner = slice(LINE_MARGIN, -LINE_MARGIN)
+    if not sigma_px:
+        return noise[inner, inner]
+    kernels = line_kernels(sigma_px)
+    reach = slice(REACH, -REACH)
+    window = np.full((2 * REACH + 1,) * 2, 1 / (2 * REACH + 1) ** 2, np.float32)
+    rough = [
+        _filtered((picture[reach, reach] - _filtered(picture, k)) ** 2, window) for k in kernels
+    ]
+    chosen = np.argmin(rough, axis=0)
+    smooth: Floats = np.zeros_like(noise[inner, inner])
+    for direction, kernel in enumerate(kernels):
+        there = chosen == direction
+        for channel in range(noise.shape[2]):
+            along = _filtered(noise[..., channel], kernel)[reach, reach]
+            smooth[..., channel] = np.where(there, along, smooth[..., channel])
+    return smooth
+
+
+def line_kernels(sigma_px: float) -> Floats:
+    """Gaussian filters along the four `LINES`, 4×5×5, each with sum 1."""
+    kernels = np.zeros((len(LINES), 2 * REACH + 1, 2 * REACH + 1), np.float32)
+    for kernel, (down, right) in zip(kernels, LINES, strict=True):
+        for step in range(-REACH, REACH + 1):
+            distance = step * math.hypot(down, right)
+            weight = math.exp(-0.5 * (distance / sigma_px) ** 2)
+            kernel[REACH + step * down, REACH + step * right] = weight
+        kernel /= kernel.sum()
+    return kernels
+
+
+def core(noise: Floats, picture: Floats, coring: float, spread_px: float) -> Floats:
+    """Noise whose faint fine part is smoothed away; H×W×C gives (H-8)×(W-8)×C.
+
+    Cameras take small steps for noise and large ones for the picture ("coring", as old as
+    television: J. P. Rossi, "Digital techniques for reducing television noise", SMPTE Journal
+    87(3), 1978; as thresholds for wavelets: Donoho & Johnstone 1994). So the grain that is left is
+    strong beside edges and weak elsewhere, and where it is weak its strongest specks stand alone.
+
+    Args:
+        noise: H×W×C.
+        picture: the noisy gray picture in which the camera looks for detail, H×W.
+        coring: steps that are halved, in standard deviations of the noise's own; 0 only cuts.
+        spread_px: standard deviation of the window of five taps that a step counts for.
+    """
+    cut = slice(REACH, -REACH)
+    if not coring:
+        return noise[cut, cut][cut, cut]
+    smooth = blur(noise, FINE_PX, REACH)
+    fine = noise[cut, cut] - smooth
+    limit = (np.float32(coring) * (fine @ _luma(noise)).std()) ** 2
+    step = picture[cut, cut] - blur(picture[..., None], FINE_PX, REACH)[..., 0]
+    strength = blur(step[..., None] ** 2, spread_px, REACH)
+    kept: Floats = strength / (strength + limit + np.float32(1e-12))
+    return smooth[cut, cut] + kept * fine[cut, cut]
+
+
+def gaussian_taps(sigma_px: float, reach: int = BLUR_MARGIN) -> Floats:
+    """Weights with sum 1: so many on both sides of the middle."""
+    places = np.arange(-reach, reach + 1, dtype=np.float32)
     weights = np.exp(-0.5 * (places / np.float32(max(sigma_px, 1e-3))) ** 2)
     taps: Floats = weights / weights.sum()
     return taps
@@ -213,6 +295,11 @@ def _resize_rows(x: Floats, height: int) -> Floats:
         result += weights * x[np.clip(places, 0, len(x) - 1)]
         total += weights
     return result / total
+
+
+def _luma(x: Floats) -> Floats:
+    """Weights that make gray of the channels of `x`: one, or three."""
+    return np.array(LUMA if x.shape[-1] == 3 else (1,), np.float32)
 
 
 def _filtered(x: Floats, weights: Floats) -> Floats:

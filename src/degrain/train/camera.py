@@ -18,9 +18,13 @@ from degrain.camera import MARGIN, Camera, Shot, draw_shot
 from degrain.camera_stages import (
     BLUR_MARGIN,
     DEMOSAIC_MARGIN,
+    FINE_PX,
+    LINE_MARGIN,
     LUMA,
+    REACH,
     demosaic_filters,
     gaussian_taps,
+    line_kernels,
 )
 from degrain.train.enlarge import enlarge, flatten
 from degrain.train.jpeg import through_jpeg
@@ -177,14 +181,17 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     """The noise at the sensor's size, N×3×H×W.
 
     Args:
-        around: clean, with `MARGIN` pixels more on every side, N×3×(H+12)×(W+12) in 0..1.
+        around: clean, with `MARGIN` pixels more on every side, N×3×(H+28)×(W+28) in 0..1.
         shots: the parameters.
-        normal: standard normal random numbers, N×1×(H+12)×(W+12).
+        normal: standard normal random numbers, N×1×(H+28)×(W+28).
     """
     raw = to_raw(around, shots)
     noise = demosaic(sensor_noise(mosaic(raw, shots), shots, normal), shots)
     cut = slice(DEMOSAIC_MARGIN, -DEMOSAIC_MARGIN)
-    noise = develop(raw[..., cut, cut] + noise, shots) - around[..., cut, cut]
+    finished = develop(raw[..., cut, cut] + noise, shots)
+    noise, picture = finished - around[..., cut, cut], _luma(finished)
+    both = smooth_along_lines(torch.cat([noise, picture], 1), picture, shots)
+    noise = core(both[:, :3], both[:, 3:], shots)
     return fade(retouch(noise, shots), shots)
 
 
@@ -271,6 +278,58 @@ def demosaic(raw: Tensor, shots: Sequence[Shot]) -> Tensor:
     return torch.cat([red, green, blue], dim=1)
 
 
+def smooth_along_lines(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """See `camera_stages.smooth_along_lines`; N×C×H×W and N×1×H×W give N×C×(H-8)×(W-8)."""
+    inner = slice(LINE_MARGIN, -LINE_MARGIN)
+    cut = noise[..., inner, inner]
+    chosen = [i for i, shot in enumerate(shots) if shot.line_px]
+    if not chosen:
+        return cut
+    kernels = torch.from_numpy(np.stack([line_kernels(shots[i].line_px) for i in chosen])).to(noise)
+    smooth = cut.clone()
+    smooth[chosen] = _along_lines(noise[chosen], picture[chosen], kernels)
+    return smooth
+
+
+def _along_lines(noise: Tensor, picture: Tensor, kernels: Tensor) -> Tensor:
+    """With the filters N×4×5×5 of every picture's own."""
+    count, channels = noise.shape[:2]
+    filters = kernels.flatten(0, 1)[:, None]
+    reach = slice(REACH, -REACH)
+    along = F.conv2d(picture.movedim(0, 1), filters, groups=count).unflatten(1, (count, -1))[0]
+    rough = F.avg_pool2d((picture[..., reach, reach] - along).square(), 2 * REACH + 1, 1)
+    chosen = rough.argmin(1, keepdim=True)
+    near = noise[..., reach, reach].movedim(1, 0)
+    all_four = F.conv2d(near, filters, groups=count).unflatten(1, (count, -1))
+    smooth = all_four.gather(2, chosen.expand(channels, -1, -1, -1, -1))
+    picked: Tensor = smooth[:, :, 0].movedim(1, 0)
+    return picked
+
+
+def core(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """See `camera_stages.core`; N×3×H×W and N×1×H×W give N×3×(H-8)×(W-8)."""
+    cut = slice(REACH, -REACH)
+    chosen = [i for i, shot in enumerate(shots) if shot.coring]
+    cored = noise[..., cut, cut][..., cut, cut]
+    if not chosen:
+        return cored
+    cored = cored.clone()
+    cored[chosen] = _cored(noise[chosen], picture[chosen], [shots[i] for i in chosen])
+    return cored
+
+
+def _cored(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
+    cut = slice(REACH, -REACH)
+    both = torch.cat([noise, picture], 1)
+    smooth = blur(both, [FINE_PX] * len(shots), REACH)
+    fine = both[..., cut, cut] - smooth
+    spread = _luma(fine[:, :3]).std((1, 2, 3), correction=0, keepdim=True)
+    limit = (_each(noise, shots, lambda shot: shot.coring) * spread).square()
+    strength = blur(fine[:, 3:].square(), [shot.coring_px for shot in shots], REACH)
+    kept = strength / (strength + limit + 1e-12)
+    return smooth[:, :3, cut, cut] + kept * fine[:, :3, cut, cut]
+
+
 def retouch(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
     """What smoothing and sharpening in the camera make of noise; four pixels less on every side."""
     luma = _luma(noise)
@@ -287,15 +346,18 @@ def fade(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
     return luma + _each(noise, shots, lambda shot: shot.color) * (noise - luma)
 
 
-def blur(x: Tensor, sigmas_px: Sequence[float]) -> Tensor:
-    """A Gaussian filter of 9×9 taps for each picture; N×C×H×W gives N×C×(H-8)×(W-8)."""
-    taps = torch.from_numpy(np.stack([gaussian_taps(sigma) for sigma in sigmas_px])).to(x)
+def blur(x: Tensor, sigmas_px: Sequence[float], reach: int = BLUR_MARGIN) -> Tensor:
+    """A Gaussian filter of 9×9 taps for each picture; N×C×H×W gives N×C×(H-8)×(W-8).
+
+    With another reach it has so many taps on both sides of the middle.
+    """
+    taps = torch.from_numpy(np.stack([gaussian_taps(sigma, reach) for sigma in sigmas_px])).to(x)
     channels = x.shape[1]
     weights = taps.repeat_interleave(channels, dim=0)
     planes = x.reshape(1, -1, *x.shape[2:])
     rows = F.conv2d(planes, weights[:, None, :, None], groups=len(weights))
     both = F.conv2d(rows, weights[:, None, None, :], groups=len(weights))
-    height, width = (n - 2 * BLUR_MARGIN for n in x.shape[2:])
+    height, width = (n - 2 * reach for n in x.shape[2:])
     return both.reshape(-1, channels, height, width)
 
 

@@ -8,10 +8,12 @@ makes the same steps as an uninterrupted one.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -22,6 +24,7 @@ from degrain.nets import NETS
 from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import Camera, Noise, parse_noise
 from degrain.train import checkpoint, losses
+from degrain.train.ahead import Ahead, threads_for
 from degrain.train.averaging import follow
 from degrain.train.camera import photograph
 from degrain.train.data import CropSource
@@ -100,36 +103,43 @@ def fit(
     border = int(getattr(state.net, "border_px", 0))
     given = {"surrounded": True} if border else {}
     first_rates = [group["initial_lr"] for group in _groups(state)]
-    last_save = started = time.perf_counter()
-    seconds_before = state.seconds
-    while (progress := spent(recipe, state)) < 1:
-        set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
-        noisy, clean = draw_batch(crops, noise, recipe, state.step, processes, border)
-        with autocast(device, fast=recipe.fast):
-            taught = answer(teacher, noisy)
-            loss = losses.loss(recipe.loss, model(noisy, **given).float(), clean, taught)
-        for optimizer in state.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if recipe.optimizer == "adamw":
-            nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
-        for optimizer in state.optimizers:
-            optimizer.step()
-        state.step += 1
-        state.pixels += recipe.batch * recipe.crop**2
-        state.seconds = seconds_before + processes.agree(time.perf_counter() - started)
-        update_average(state, recipe.ema)
-        done = spent(recipe, state) >= 1
-        if state.step % 50 == 0 or done:
-            check_loss(float(loss.detach()), state.step)
-            watch.step(state, float(loss.detach()), spent(recipe, state))
-        if state.step % recipe.validate_every == 0 or done:
-            watch.validated(state, float(loss.detach()), validation.psnr(state.average))
-        if processes.first and (
-            done or time.perf_counter() - last_save > SECONDS_BETWEEN_CHECKPOINTS
-        ):
-            save(state, recipe, watch)
-            last_save = time.perf_counter()
+    threads = threads_for(noise, device)
+    draw = partial(draw_batch, crops, noise, recipe, processes=processes, border=border)
+    # What `exact` sets holds for the process: here, so that no thread turns it off under another.
+    with (
+        exact(device) if threads else contextlib.nullcontext(),
+        Ahead(draw, state.step, threads, device) as batches,
+    ):
+        last_save = started = time.perf_counter()
+        seconds_before = state.seconds
+        while (progress := spent(recipe, state)) < 1:
+            set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
+            noisy, clean = batches.take()
+            with autocast(device, fast=recipe.fast):
+                taught = answer(teacher, noisy)
+                loss = losses.loss(recipe.loss, model(noisy, **given).float(), clean, taught)
+            for optimizer in state.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if recipe.optimizer == "adamw":
+                nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
+            for optimizer in state.optimizers:
+                optimizer.step()
+            state.step += 1
+            state.pixels += recipe.batch * recipe.crop**2
+            state.seconds = seconds_before + processes.agree(time.perf_counter() - started)
+            update_average(state, recipe.ema)
+            done = spent(recipe, state) >= 1
+            if state.step % 50 == 0 or done:
+                check_loss(float(loss.detach()), state.step)
+                watch.step(state, float(loss.detach()), spent(recipe, state))
+            if state.step % recipe.validate_every == 0 or done:
+                watch.validated(state, float(loss.detach()), validation.psnr(state.average))
+            if processes.first and (
+                done or time.perf_counter() - last_save > SECONDS_BETWEEN_CHECKPOINTS
+            ):
+                save(state, recipe, watch)
+                last_save = time.perf_counter()
     return state
 
 

@@ -1,14 +1,15 @@
 """Beginning a network with the weights of another: of its own kind, or of a smaller one.
 
 A smaller network is set into the corner of a larger one so that the larger one computes the
-same at first (Chen, Goodfellow & Shlens, "Net2Net", ICLR 2016): what is new reads its fresh
-weights, but nothing old listens to it yet.
+same at first (Chen, Goodfellow & Shlens, "Net2Net", ICLR 2016): new maps read their fresh weights,
+but nothing old listens to them yet. New blocks are heard a little from the beginning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ from degrain.nets.unet import MAPS_A_CHANNEL
 from degrain.train import checkpoint
 from degrain.train.onnx_file import read_weights
 from degrain.zoo.store import load_model
+
+BLOCK: Final = ("conv0.weight", "conv1.weight")
+"""What a new residual block brings. Its last kernels begin small and not at zero: behind zeros the
+first ones have no gradient, and Muon walked them, at full length, to where no ReLU ever fired."""
 
 
 def load_weights(net: nn.Module, model: str) -> None:
@@ -59,9 +64,7 @@ def grow_into(net: nn.Module, stored: Mapping[str, Tensor], model: str) -> None:
         if name in stored:
             outputs = 1 if name in transposed else 0
             fitted[name] = _set_in(_fit_channels(stored[name], fresh), fresh, outputs, name)
-        elif name.endswith("conv1.weight"):
-            fitted[name] = fresh.new_zeros(fresh.shape)  # a new block adds nothing at first
-        elif name.endswith("conv0.weight"):
+        elif name.endswith(BLOCK):
             fitted[name] = fresh
         else:
             msg = f"The model {model} has no weights named {name}; it is another architecture."
