@@ -415,8 +415,9 @@ def hwc(x_nchw):
     return x_nchw.permute(0, 2, 3, 1).numpy()
 
 
+HEIGHT, WIDTH = 45, 52
 DRAWN = shots(8, seed=4)
-PICTURES = [np.roll(picture(29, 36), 3 * i, axis=0) for i in range(len(DRAWN))]
+PICTURES = [np.roll(picture(HEIGHT, WIDTH), 3 * i, axis=0) for i in range(len(DRAWN))]
 
 
 def test_torch_curves_and_colors(twin):
@@ -499,22 +500,22 @@ def test_torch_white_noise_is_as_colorful(twin):
 
 
 def test_torch_resizing_of_several_sizes_at_once(twin):
-    sizes = [s.sensor_size(29, 36) for s in DRAWN]
+    sizes = [s.sensor_size(HEIGHT, WIDTH) for s in DRAWN]
     assert len(set(sizes)) > 2
-    found = hwc(twin.resize(nchw(*PICTURES), [(29, 36)] * len(sizes), sizes))
-    back = hwc(twin.resize(nchw(*found), sizes, [(29, 36)] * len(sizes)))
+    found = hwc(twin.resize(nchw(*PICTURES), [(HEIGHT, WIDTH)] * len(sizes), sizes))
+    back = hwc(twin.resize(nchw(*found), sizes, [(HEIGHT, WIDTH)] * len(sizes)))
     for i, (height, width) in enumerate(sizes):
         small = stages.resize(PICTURES[i], height, width)
         assert found[i, :height, :width] == pytest.approx(small, abs=2e-6)
         assert (found[i, height:] == found[i, height - 1]).all()
-        assert back[i] == pytest.approx(stages.resize(small, 29, 36), abs=2e-6)
+        assert back[i] == pytest.approx(stages.resize(small, HEIGHT, WIDTH), abs=2e-6)
 
 
 def test_torch_noise_is_the_same(twin):
-    normal = random_source().standard_normal((len(PICTURES), 29, 36), dtype=np.float32)
+    normal = random_source().standard_normal((len(PICTURES), HEIGHT, WIDTH), dtype=np.float32)
     expected = [developed_noise(p, s, n) for p, s, n in zip(PICTURES, DRAWN, normal, strict=True)]
     found = twin.developed_noise(nchw(*PICTURES), DRAWN, nchw(*normal[..., None]))
-    assert expected[0].shape == (29 - 2 * MARGIN, 36 - 2 * MARGIN, 3)
+    assert expected[0].shape == (HEIGHT - 2 * MARGIN, WIDTH - 2 * MARGIN, 3)
     assert hwc(found) == pytest.approx(np.stack(expected), abs=1e-5)
 
 
@@ -529,7 +530,7 @@ def test_torch_without_noise_gives_the_clean_picture(twin, channels):
 def test_torch_has_the_statistics_of_numpy(twin):
     import torch
 
-    gray = np.full((96, 96, 3), 0.3, np.float32)
+    gray = np.full((200, 200, 3), 0.3, np.float32)
     drawn = [dataclasses.replace(s, quality=None) for s in shots(12, seed=4)]
     generator = torch.Generator().manual_seed(0)
     found = hwc(twin.take_shots(nchw(*[gray] * 12), drawn, generator)) - gray

@@ -5,7 +5,9 @@ clean ─┬─tone, gamma, color, gain: undone──▶ raw ─mosaic─▶ noi
        │                                                            raw + noise
        │                                     gain, color, gamma, tone, clip ◀┘
        │                                               │ minus clean
-       └──────────▶ + ◀──resize── smoothing, sharpening ◀┘
+       │                         along lines, coring ◀─┘
+       │                              │
+       └──────────▶ + ◀──resize── smoothing, sharpening
                     └──▶ clip ──▶ JPEG ──▶ noisy
 ```
 
@@ -13,8 +15,9 @@ The linear stages (demosaicing, smoothing, sharpening, resizing) act on the nois
 the sum is the sum of the filtered parts, and what a camera's filters do to the picture is taken to
 be in the clean picture, which came out of a camera itself. So without noise the picture comes back
 as it was, the clean picture is neither moved nor blurred against the noisy one, and a network
-learns to take noise away and not to sharpen. The curves act on the sum, where they belong. JPEG
-acts on the whole, for its damage is there to be taken away.
+learns to take noise away and not to sharpen. The two stages that follow what they see, smoothing
+along lines and coring, look at picture and noise, and act on the noise. The curves act on the sum,
+where they belong. JPEG acts on the whole, for its damage is there to be taken away.
 
 Sources: Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019 (the way back to
 raw, the ranges of its stages and of the noise); Guo et al., "Toward convolutional blind denoising

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+REACH = 2
+"""Half of the filters of 5×5 taps in `smooth_along_lines` and `core`, less the middle."""
+
 DEMOSAIC_MARGIN = 2
 BLUR_MARGIN = 4
-REACH = 2
 LINE_MARGIN = CORE_MARGIN = 2 * REACH
-"""Pixels lost on every side: half of the 5×5 and of the 9×9 filters; of two of 5×5."""
+"""Pixels lost on every side: half of a 5×5 or 9×9 filter, or of two of 5×5."""
 
 LINES = ((0, 1), (1, 1), (1, 0), (1, -1))
 """The directions of `smooth_along_lines`: rows down and columns to the right."""
@@ -189,11 +191,9 @@ def smooth_along_lines(noise: Floats, picture: Floats, sigma_px: float) -> Float
         return noise[inner, inner]
     kernels = line_kernels(sigma_px)
     reach = slice(REACH, -REACH)
-    window = np.full((2 * REACH + 1,) * 2, 1 / (2 * REACH + 1) ** 2, np.float32)
-    rough = [
-        _filtered((picture[reach, reach] - _filtered(picture, k)) ** 2, window) for k in kernels
-    ]
-    chosen = np.argmin(rough, axis=0)
+    window = np.ones((2 * REACH + 1,) * 2, np.float32)
+    off_line = [picture[reach, reach] - _filtered(picture, kernel) for kernel in kernels]
+    chosen = np.argmin([_filtered(step**2, window) for step in off_line], axis=0)
     smooth: Floats = np.zeros_like(noise[inner, inner])
     for direction, kernel in enumerate(kernels):
         there = chosen == direction

@@ -17,9 +17,11 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 from degrain.camera import MARGIN, Camera, Shot, draw_shot
 from degrain.camera_stages import (
     BLUR_MARGIN,
+    CORE_MARGIN,
     DEMOSAIC_MARGIN,
     FINE_PX,
     LINE_MARGIN,
+    LINES,
     LUMA,
     REACH,
     demosaic_filters,
@@ -58,10 +60,11 @@ def photograph(
     """Camera noise on pictures as a camera delivers them, which are not sharp from pixel to pixel.
 
     Camera shots are of pictures made smaller by two, since the grain that a clean picture has of
-    its own teaches a network to leave grain in. A camera's filters act on the picture as on its
-    noise, so the clean picture of a shot has gone through the same ones. Besides, nine in ten
-    shots are of parts of crops, enlarged, since lenses blur, and flatter. Some crops have shapes
-    drawn over them, since made things are even beside strong edges; these keep their contrast.
+    its own teaches a network to leave grain in. A camera's
+    filters act on the picture as on its noise, so the clean picture of a shot has gone through the
+    same ones, but for those that follow what they see. Besides, nine in ten shots are of parts of
+    crops, enlarged, since lenses blur, and flatter. Some crops have shapes drawn over them, since
+    made things are even beside strong edges; these keep their contrast.
 
     White noise and clean pictures stay as they are: they teach what must not be smeared. So the
     network may learn from the noise what to expect of the picture: coarse grain comes with soft
@@ -292,25 +295,33 @@ def smooth_along_lines(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) ->
 
 
 def _along_lines(noise: Tensor, picture: Tensor, kernels: Tensor) -> Tensor:
-    """With the filters N×4×5×5 of every picture's own."""
-    count, channels = noise.shape[:2]
-    filters = kernels.flatten(0, 1)[:, None]
+    """With the filters N×4×5×5 of every picture's own.
+
+    By shifts, for half of the time of convolutions, which multiply by the zeros beside the line.
+    """
+    both = torch.cat([picture, noise], 1)
+    height, width = (n - 2 * REACH for n in noise.shape[2:])
     reach = slice(REACH, -REACH)
-    along = F.conv2d(picture.movedim(0, 1), filters, groups=count).unflatten(1, (count, -1))[0]
-    rough = F.avg_pool2d((picture[..., reach, reach] - along).square(), 2 * REACH + 1, 1)
-    chosen = rough.argmin(1, keepdim=True)
-    near = noise[..., reach, reach].movedim(1, 0)
-    all_four = F.conv2d(near, filters, groups=count).unflatten(1, (count, -1))
-    smooth = all_four.gather(2, chosen.expand(channels, -1, -1, -1, -1))
-    picked: Tensor = smooth[:, :, 0].movedim(1, 0)
-    return picked
+    smooth = noise[..., LINE_MARGIN:-LINE_MARGIN, LINE_MARGIN:-LINE_MARGIN]
+    least = torch.full_like(smooth[:, :1], torch.inf)
+    for line, (down, right) in enumerate(LINES):
+        along = torch.zeros_like(both[..., reach, reach])
+        for step in range(-REACH, REACH + 1):
+            row, column = REACH + step * down, REACH + step * right
+            weight = kernels[:, line, row, column].reshape(-1, 1, 1, 1)
+            along.addcmul_(weight, both[..., row : row + height, column : column + width])
+        off_line = (picture[..., reach, reach] - along[:, :1]).square_()
+        rough = F.avg_pool2d(off_line, 2 * REACH + 1, 1)
+        smooth = torch.where(rough < least, along[:, 1:, reach, reach], smooth)
+        least = torch.minimum(rough, least)
+    return smooth
 
 
 def core(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
     """See `camera_stages.core`; N×3×H×W and N×1×H×W give N×3×(H-8)×(W-8)."""
-    cut = slice(REACH, -REACH)
+    inner = slice(CORE_MARGIN, -CORE_MARGIN)
     chosen = [i for i, shot in enumerate(shots) if shot.coring]
-    cored = noise[..., cut, cut][..., cut, cut]
+    cored = noise[..., inner, inner]
     if not chosen:
         return cored
     cored = cored.clone()

@@ -93,12 +93,12 @@ LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)
 
 def degrain_gray() -> Recipe:
     """The shipped gray net: blind Gaussian noise, about an hour on two cores."""
-    return _unet(1, widths=(48, 96, 128), decoder=2)
+    return _unet(1, widths=(48, 96, 128), decoder=(3, 2))
 
 
 def degrain_color() -> Recipe:
     """The shipped color net: blind Gaussian noise."""
-    return _unet(3, widths=(48, 96, 128), decoder=2)
+    return _unet(3, widths=(48, 96, 128), decoder=(2, 2))
 
 
 def degrain_color_shallow() -> Recipe:
@@ -126,7 +126,7 @@ def degrain_photo_fast() -> Recipe:
     return _of_photographs(degrain_color_fast())
 
 
-def _unet(channels: int, widths: tuple[int, ...], decoder: int = 1) -> Recipe:
+def _unet(channels: int, widths: tuple[int, ...], decoder: tuple[int, ...] | None = None) -> Recipe:
     """A `UNet` with one residual block at every scale on the way down, and so many on the way up.
 
     A second one on the way down did nothing: its ReLUs never fired (benchmarks/LOG.md).
@@ -136,7 +136,7 @@ def _unet(channels: int, widths: tuple[int, ...], decoder: int = 1) -> Recipe:
         "channels": channels,
         "widths": widths,
         "encoder": (1,) * scales,
-        "decoder": (decoder,) * scales,
+        "decoder": decoder or (1,) * scales,
         "middle": 1,
     }
     return Recipe(net="unet", options=options, channels=channels, lr=0.01, fast=True)
