@@ -365,8 +365,19 @@ def test_one_small_picture_does_not_make_all_lessons_small(quantized) -> None:
     )
     card = quantized[1]
     body = read_body(card.path)
-    lessons = _lessons(Probe(body, card), packed, "gaussian:25")
+    lessons = _lessons(Probe(body, card), packed, "gaussian:25", 3)
     assert lessons.heads.shape[2] > 8 // 2
+
+
+@pytest.mark.parametrize(("steps", "crops"), [(1, 4), (5, 5), (100, 6)])
+def test_there_are_as_many_lessons_as_steps_within_bounds(
+    quantized, monkeypatch: pytest.MonkeyPatch, steps: int, crops: int
+) -> None:
+    monkeypatch.setattr("degrain.train.quantize.CROPS", 4)
+    monkeypatch.setattr("degrain.train.quantize.MOST_CROPS", 6)
+    packed = Pack(("one",), (0,), (as_bytes(grainy(9))[..., None],))
+    probe = Probe(read_body(quantized[1].path), quantized[1])
+    assert len(_lessons(probe, packed, "gaussian:25", steps).heads) == crops
 
 
 @pytest.mark.parametrize(
@@ -499,7 +510,8 @@ def test_shipped_8_bit_versions_keep_their_promise(name: str) -> None:
     if levels is None:  # only where asked for, then
         assert max(card.int8_loss[f"gaussian:{sigma}"] for sigma in (15, 25, 50)) < 0.1
     else:
-        assert levels[0] <= 15
+        # docs/how-to/twice-as-fast.md says so.
+        assert levels[0] <= (25 if name == "degrain-color-fast" else 15)
         assert levels[1] >= 50
 
 

@@ -121,10 +121,10 @@ def test_resumed_inside_and_between_layers_equals_uninterrupted(
     whole = run(name, data, tmp_path / "whole", steps=20)
     draw = fit.draw_batch
 
-    def interrupted(*args: Any) -> Any:
+    def interrupted(*args: Any, **named: Any) -> Any:
         if args[3] == step:
             raise KeyboardInterrupt
-        return draw(*args)
+        return draw(*args, **named)
 
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(fit, "draw_batch", interrupted)
@@ -143,10 +143,10 @@ def test_an_unfinished_run_exports_the_net_it_has(
     monkeypatch.setattr("degrain.train.describe.measure_memory", lambda *_: 64)
     draw = fit.draw_batch
 
-    def interrupted(*args: Any) -> Any:
+    def interrupted(*args: Any, **named: Any) -> Any:
         if args[3] == 6:
             raise KeyboardInterrupt
-        return draw(*args)
+        return draw(*args, **named)
 
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(fit, "draw_batch", interrupted)
