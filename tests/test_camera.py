@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -400,9 +401,9 @@ def test_spec_and_integers():
 @pytest.fixture
 def twin():
     pytest.importorskip("torch")
-    from degrain.train import camera
+    from degrain.train import camera, camera_stages
 
-    return camera
+    return SimpleNamespace(**(vars(camera_stages) | vars(camera)))
 
 
 def nchw(*pictures):

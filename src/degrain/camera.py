@@ -194,9 +194,8 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     finished = develop(noisy_raw, shot)
     gray = np.array(LUMA, np.float32)
     noise, picture = finished - around[inner, inner], finished @ gray
-    noise = smooth_along_lines(noise, picture, shot.line_px)
-    picture = smooth_along_lines(picture[..., None], picture, shot.line_px)[..., 0]
-    noise = core(noise, picture, shot.coring, shot.coring_px)
+    both = smooth_along_lines(np.dstack([noise, picture]), picture, shot.line_px)
+    noise = core(both[..., :3], both[..., 3], shot.coring, shot.coring_px)
     return fade(retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening), shot.color)
 
 

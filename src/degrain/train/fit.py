@@ -118,13 +118,7 @@ def fit(
             with autocast(device, fast=recipe.fast):
                 taught = answer(teacher, noisy)
                 loss = losses.loss(recipe.loss, model(noisy, **given).float(), clean, taught)
-            for optimizer in state.optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if recipe.optimizer == "adamw":
-                nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
-            for optimizer in state.optimizers:
-                optimizer.step()
+            descend(loss, state, recipe)
             state.step += 1
             state.pixels += recipe.batch * recipe.crop**2
             state.seconds = seconds_before + processes.agree(time.perf_counter() - started)
@@ -141,6 +135,17 @@ def fit(
                 save(state, recipe, watch)
                 last_save = time.perf_counter()
     return state
+
+
+def descend(loss: Tensor, state: State, recipe: Recipe) -> None:
+    """One step of every optimizer down the loss."""
+    for optimizer in state.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if recipe.optimizer == "adamw":
+        nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
+    for optimizer in state.optimizers:
+        optimizer.step()
 
 
 def save(state: State, recipe: Recipe, watch: Watch) -> None:

@@ -268,4 +268,5 @@ class _Rebuilder(nn.Module):
         self.net = net
 
     def forward(self, x_nchw: Tensor) -> Tensor:
+        """N×C×H×W in and out."""
         return self.net.rebuild(self.net.extract(x_nchw))
