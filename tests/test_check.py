@@ -218,7 +218,7 @@ def test_json_has_the_check_and_far_noise_warns(tmp_path, capsys):
     assert min(row["check"]["noise_before"]) > 63
     assert max(row["check"]["noise_after"]) < 5
     assert row["check"]["removed"] > 50
-    assert "out of the range of degrain-photo" in row["warning"]
+    assert "out of the range of degrain-color" in row["warning"]
     assert err == f"degrain: warning: {path}: {row['warning']}\n"
     row, err = denoise(path, capsys, "--overwrite", "--quiet")
     assert "out of the range" in row["warning"]

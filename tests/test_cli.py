@@ -575,12 +575,25 @@ def test_estimate_tells_coarse_noise_from_white(tmp_path, capsys):
     assert main(["estimate", *paths, "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["noise_is_white"] for row in rows] == [True, False]
+    assert [row["channels_are_independent"] for row in rows] == [None, None]
     assert rows[0]["coarse_noise_sigma_255"] == pytest.approx(8, rel=0.1)
     assert rows[1]["coarse_noise_sigma_255"] == pytest.approx(16, rel=0.1)
     assert main(["estimate", *paths]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("(0..255)")
     assert re.search(r"coarse noise or texture: 1[5-7]\.\d$", second)
+
+
+def test_estimate_tells_noise_that_channels_share(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    own = rng.normal(128, 8, (128, 128, 3))
+    pictures = {"own": own, "shared": np.repeat(own[..., :1], 3, axis=2)}
+    for name, pixels in pictures.items():
+        files.write(Picture(pages=(np.rint(pixels).astype(np.uint8),)), tmp_path / f"{name}.png")
+    assert main(["estimate", *(str(tmp_path / f"{n}.png") for n in pictures), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["channels_are_independent"] for row in rows] == [True, False]
+    assert all(row["noise_is_white"] for row in rows)
 
 
 def test_estimate_in_own_units(tmp_path, capsys):

@@ -193,7 +193,7 @@ def test_auto_and_fast_go_by_channels(make_model):
     assert denoiser.model_name(3) == "degrain-photo"
     fast = Denoiser("fast")
     assert fast.model_name(1) == "degrain-gray-fast"
-    assert fast.model_name(3) == "degrain-color-fast"
+    assert fast.model_name(3) == "degrain-photo-fast"
     card = make_model("my-own", channels=3)
     assert Denoiser(card.path).model_name(1) == "my-own"
 

@@ -121,6 +121,10 @@ def test_auto_told_a_level_takes_a_network_that_believes_it():
     assert denoiser.choose(page).model == "degrain-photo"
     assert denoiser.choose(page, sigma=20).model == "degrain-color"
     assert denoiser.choose(page[..., :1], sigma=20).model == "degrain-gray"
+    fast = Denoiser("fast", threads=1)
+    assert fast.choose(page).model == "degrain-photo-fast"
+    assert fast.choose(page, sigma=20).model == "degrain-color-fast"
+    assert fast.choose(page[..., :1], sigma=20).model == "degrain-gray-fast"
     color = Denoiser("degrain-color", threads=1)
     np.testing.assert_array_equal(denoiser(page, sigma=20), color(page, sigma=20))
 

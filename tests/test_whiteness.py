@@ -10,7 +10,7 @@ import pytest
 from degrain import Denoiser, files
 from degrain.cli import main
 from degrain.picture import Picture
-from degrain.whiteness import noise_is_white
+from degrain.whiteness import channels_are_independent, noise_is_white
 from pictures import vips_image
 
 SHAPE = (160, 176)
@@ -85,15 +85,52 @@ def test_coarse_gray_noise_is_taken_out():
 MODELS = ("auto", "degrain-gray")
 
 
-@pytest.mark.parametrize("model", ["degrain-gray", "fast", "degrain-color"])
-def test_only_auto_chooses(model):
-    wanted = Denoiser(model).model_name(1)
-    assert Denoiser(model).choose(page(8, coarse=True)).model == wanted
+@pytest.mark.parametrize("model", ["degrain-gray", "degrain-color"])
+def test_a_network_that_is_named_is_taken(model):
+    assert Denoiser(model).choose(page(8, coarse=True)).model == model
 
 
-def test_color_is_not_asked():
-    color = np.repeat(page(8), 3, axis=2)
-    assert Denoiser().choose(color).model == "degrain-photo"
+def test_the_small_ones_are_chosen_alike():
+    fast = Denoiser("fast")
+    assert fast.choose(page(8)).model == "degrain-gray-fast"
+    assert fast.choose(page(8, coarse=True)).model == "degrain-photo-fast"
+
+
+def in_color(sigma, coarse=False, seeds=(0, 1, 2), dtype=np.uint8):
+    """A color picture; channels of the same seed have the same noise."""
+    return np.concatenate([page(sigma, coarse, dtype, seed) for seed in seeds], axis=2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("sigma", [3, 10, 40])
+def test_noise_of_every_channels_own_is_told_from_shared_noise(dtype, sigma):
+    assert channels_are_independent(in_color(sigma, dtype=dtype))
+    assert not channels_are_independent(in_color(sigma, seeds=(0, 1, 1), dtype=dtype))
+
+
+def test_large_pictures_are_asked_by_parts():
+    grain = [noise(9, seed=seed, shape=(1500, 1400)) for seed in range(3)]
+    for layers in (grain, [grain[0]] * 3):
+        large = np.clip(128 + np.stack(layers, axis=2), 0, 255).astype(np.uint8)
+        assert channels_are_independent(large) is (layers is grain)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (30, 40, 3)])
+def test_where_nothing_can_be_told_a_color_picture_is_a_photograph(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    for picture in (pixels, np.full((100, 100, 3), 7, np.uint8)):
+        assert not channels_are_independent(picture)
+        assert Denoiser().choose(picture).model == "degrain-photo"
+
+
+@pytest.mark.parametrize(
+    ("coarse", "seeds", "kind"),
+    [(False, (0, 1, 2), "color"), (True, (0, 1, 2), "photo"), (False, (0, 0, 0), "photo")],
+)
+def test_white_noise_in_color_goes_to_the_network_that_knows_no_other(coarse, seeds, kind):
+    pixels = in_color(8, coarse, seeds)
+    assert Denoiser().choose(pixels).model == f"degrain-{kind}"
+    assert Denoiser("fast").choose(pixels).model == f"degrain-{kind}-fast"
 
 
 def test_every_page_gets_its_own_network():

@@ -69,7 +69,7 @@ def _denoiser(options: Denoise) -> Denoiser:
         msg = "No picture was named; give files or folders, or - to read standard input."
         raise UsageError(msg)
     from degrain.denoise import Denoiser, check_request
-    from degrain.versions import BY_CHANNELS
+    from degrain.versions import FAMILIES
 
     check_request(options.strength, options.sigma)
     denoiser = Denoiser(
@@ -79,7 +79,7 @@ def _denoiser(options: Denoise) -> Denoiser:
         detail=options.detail,
         precision=options.precision,
     )
-    if options.model not in BY_CHANNELS:
+    if options.model not in FAMILIES:
         from degrain.zoo.store import detail_partner, int8_partner, load_model
 
         card = load_model(options.model)

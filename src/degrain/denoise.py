@@ -71,7 +71,7 @@ class Denoiser:
 
     Args:
         model: a model's name, the path of an ONNX file, "auto": the best one for the picture's
-            channels and, if it is gray, for its noise (see `choose`), or "fast": a small one.
+            channels and noise (see `choose`), or "fast": the best small one.
         threads: how many cores one call may use; None, or more than that: all that this process
             may use.
         memory_mb: working memory beyond the decoded picture, in 10^6 bytes; tiles get smaller
@@ -210,7 +210,8 @@ class Denoiser:
     def model_name(self, channels: int) -> str:
         """The name of the model for pictures of 1 (gray) or 3 (color) channels.
 
-        Where "auto" looks at the noise of a gray picture (see `choose`), the one for white noise.
+        Where the noise has a say too (see `choose`): for gray the one for white noise, for color
+        the one for photographs.
         """
         return self._versions.name(self._versions.key(channels))
 
@@ -227,10 +228,11 @@ class Denoiser:
     ) -> Choice:
         """What works on a page.
 
-        "auto" takes `degrain-photo` for color, and for gray pictures whose noise is coarse, as
-        that of cameras and scanners is; for other gray ones `degrain-gray`, which knows white noise
-        only and takes that off better (`degrain.whiteness`). Told a level, it takes `degrain-gray`
-        or `degrain-color`, which believe it (`degrain.steering`).
+        "auto" takes `degrain-photo`, which knows the noise of cameras and scanners; and where the
+        noise is white, and in color another one in every channel (`degrain.whiteness`),
+        `degrain-gray` or `degrain-color`, which know nothing else and take that off better. Told a
+        level, it takes these too, since they believe it (`degrain.steering`). "fast" does the same
+        among the small networks.
 
         Args:
             page: H×W×C.

@@ -100,7 +100,7 @@ def _read(path: Path) -> Picture:
 def _estimate_line(path: Path, as_json: bool) -> str:
     from degrain.depth import white_of
     from degrain.estimate import noise_levels_255, rms
-    from degrain.whiteness import coarse_noise_255, counts_as_white
+    from degrain.whiteness import channels_are_independent, coarse_noise_255, counts_as_white
 
     picture = _read(path)
     page = picture.pages[0]
@@ -111,7 +111,11 @@ def _estimate_line(path: Path, as_json: bool) -> str:
     is_white = counts_as_white(rms(sigmas_255), coarse_255)
     if as_json:
         fields = {"source": str(path), "noise_sigma": own, "white": white}
-        more = {"coarse_noise_sigma_255": coarse_255, "noise_is_white": is_white}
+        more = {
+            "coarse_noise_sigma_255": coarse_255,
+            "noise_is_white": is_white,
+            "channels_are_independent": channels_are_independent(page) if len(own) > 1 else None,
+        }
         return json.dumps({**fields, "noise_sigma_255": sigmas_255, **more})
     coarse = "" if is_white else f"; coarse noise or texture: {coarse_255:.1f}"
     names = CHANNEL_NAMES[picture.channels]

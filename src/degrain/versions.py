@@ -9,22 +9,51 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from degrain.engines.precision import check_range, choose_precision
+from degrain.engines.gain import GainEngine, gain_for
+from degrain.engines.precision import check_range, choose_precision, may_be_int8
 from degrain.engines.protocol import Engine
 from degrain.errors import ModelError
-from degrain.whiteness import noise_is_white
+from degrain.estimate import noise_level_255
+from degrain.whiteness import channels_are_independent, noise_is_white
 from degrain.zoo import store
 from degrain.zoo.card import ModelCard
 
-BY_CHANNELS: Final = {
-    "auto": ("degrain-gray", "degrain-photo"),
-    "fast": ("degrain-gray-fast", "degrain-color-fast"),
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models of one size, of which a picture gets the one that fits it.
+
+    Attributes:
+        gray, color: know white noise only, another one in every channel, and take that off best.
+        photo: knows the noise of cameras too; sees a gray picture three times.
+    """
+
+    gray: str
+    color: str
+    photo: str
+
+    def usual(self, channels: int) -> str:
+        """The one for this many channels, without a look at the picture."""
+        return self.gray if channels == 1 else self.photo
+
+    def for_white(self, channels: int) -> str:
+        """The one for white noise, and for levels that are told, see `degrain.steering`."""
+        return self.gray if channels == 1 else self.color
+
+    def seen(self, page: NDArray[Any], noise_sigma_255: float | None) -> str:
+        """The one for a page, from the looks of its noise."""
+        channels = page.shape[2]
+        known = noise_is_white(page, noise_sigma_255)
+        if known and (channels == 1 or channels_are_independent(page)):
+            return self.for_white(channels)
+        return self.photo
+
+
+FAMILIES: Final = {
+    "auto": Family("degrain-gray", "degrain-color", "degrain-photo"),
+    "fast": Family("degrain-gray-fast", "degrain-color-fast", "degrain-photo-fast"),
 }
-"""Words for the model -> the model for gray and the one for color pictures."""
-FOR_WHITE_NOISE: Final = ("degrain-gray", "degrain-color")
-"""What "auto" takes for a picture that is told its noise level, see `degrain.steering`."""
-COARSE_GRAY: Final = "degrain-photo"
-"""What "auto" takes for gray pictures whose noise is not white."""
+"""Words for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +65,8 @@ class Choice:
         card: its card.
         precision: "float" or "int8": which version of it.
         key: what it is loaded by.
-        noise_sigma_255: the noise of the page, if it was known already.
+        noise_sigma_255: the noise of the page, if it is known.
+        gain: what the page is multiplied by on its way through (`degrain.engines.gain`).
     """
 
     model: str
@@ -44,6 +74,7 @@ class Choice:
     precision: str
     key: str | Path
     noise_sigma_255: float | None = None
+    gain: float = 1.0
 
 
 class Versions:
@@ -73,9 +104,8 @@ class Versions:
 
     def key(self, channels: int) -> str | Path:
         """What to load for this many color channels."""
-        if self._model not in BY_CHANNELS:
-            return self._model
-        return BY_CHANNELS[str(self._model)][0 if channels == 1 else 1]
+        family = FAMILIES.get(str(self._model))
+        return self._model if family is None else family.usual(channels)
 
     def name(self, key: str | Path) -> str:
         """The name of the model that is loaded by this key."""
@@ -87,21 +117,17 @@ class Versions:
         self, page: NDArray[Any], sigma: float | None, noise_sigma_255: float | None
     ) -> Choice:
         """See `degrain.Denoiser.choose`."""
-        key = self.key(page.shape[2])
-        if self._model == "auto" and sigma is not None:
-            key = FOR_WHITE_NOISE[0 if page.shape[2] == 1 else 1]
-        elif self._model == "auto" and page.shape[2] == 1:
-            key = key if noise_is_white(page, noise_sigma_255) else COARSE_GRAY
+        key = self._key_for(page, sigma, noise_sigma_255)
         card = self.card(key)
-        precision = self._precision
-        if precision == "auto" and self._detail is not None:
-            precision = "float"
-        elif precision == "auto":
-            level = noise_sigma_255 if sigma is None else sigma
-            precision = choose_precision(card, page, level)
-        elif precision == "int8":
-            check_range(page)
-        return Choice(self.name(key), card, precision, key, noise_sigma_255)
+        own = noise_sigma_255
+        if own is None and self._asks_level(card, page):
+            own = noise_level_255(page)
+        # Told more than it has, it gets that much before the network sees it.
+        level = own if own is None or sigma is None else max(own, sigma)
+        precision = self._precision_for(card, page, level)
+        in_bytes = precision == "int8" or _only_bytes(card)
+        gain = gain_for(level, card.int8_sigma) if in_bytes and level is not None else 1.0
+        return Choice(self.name(key), card, precision, key, own, gain)
 
     def card(self, key: str | Path) -> ModelCard:
         """The card of what is loaded by this key, read once."""
@@ -117,7 +143,31 @@ class Versions:
         with self._lock:
             if place not in self._engines:
                 self._engines[place] = _matching(choice.card, self._open(choice))
-            return self._engines[place]
+            engine = self._engines[place]
+        return engine if choice.gain == 1.0 else GainEngine(engine, choice.gain)
+
+    def _key_for(
+        self, page: NDArray[Any], sigma: float | None, noise_sigma_255: float | None
+    ) -> str | Path:
+        family = FAMILIES.get(str(self._model))
+        if family is None:
+            return self._model
+        if sigma is not None:
+            return family.for_white(page.shape[2])
+        return family.seen(page, noise_sigma_255)
+
+    def _asks_level(self, card: ModelCard, page: NDArray[Any]) -> bool:
+        """Whether the page's noise has a say in how it goes through the model."""
+        if self._precision == "auto" and not _only_bytes(card):
+            return self._detail is None and may_be_int8(card, page)
+        return bool(card.int8_sigma) and (self._precision == "int8" or _only_bytes(card))
+
+    def _precision_for(self, card: ModelCard, page: NDArray[Any], level: float | None) -> str:
+        if self._precision == "auto":
+            return "float" if level is None else choose_precision(card, page, level)
+        if self._precision == "int8":
+            check_range(page)
+        return self._precision
 
     def _open(self, choice: Choice) -> Engine:
         from degrain.engines.onnx import OnnxEngine
@@ -133,6 +183,11 @@ class Versions:
 
         engine = OnnxEngine(choice.card.path, threads=self._threads)
         return BlendEngine(engine, partner, self._detail)
+
+
+def _only_bytes(card: ModelCard) -> bool:
+    """Whether the model was given as the file of its 8-bit version."""
+    return bool(card.int8_sigma) and not card.int8_model
 
 
 def _mixed(card: ModelCard, detail: float) -> ModelCard:

@@ -5,6 +5,10 @@ gives the same number both times. Smoothing, demosaicing and JPEG leave coarse n
 picture has three to four times as much of it, estimated like that, as fine one. So has one with
 hardly any noise, whose texture is coarse too.
 
+In color, networks for white noise know noise that is another one in every channel: the
+difference of two channels is as noisy as their sum. Cameras that take color noise off leave noise
+that channels share, which the difference has not.
+
 Time and memory do not grow with the picture: of a large one 16 windows are taken.
 """
 
@@ -25,6 +29,10 @@ WINDOWS = 4
 """Windows along either axis; pictures with no more pixels than all of them are taken whole."""
 COARSEST = 1.5
 """Coarse over fine noise up to which noise counts as white: what texture adds, and chance."""
+LEAST_APART = 0.48
+"""Noise of the difference of two channels, over that of their sum, from which the noise counts as
+each channel's own: clipping and texture make less of the 1 that it should be
+(benchmarks/LOG.md)."""
 FAINT = 0.25
 """Coarse noise below which there is none worth a name, in gray levels."""
 FEWEST_PIXELS = 64 * 64
@@ -49,6 +57,24 @@ def noise_is_white(page: NDArray[Any], fine_255: float | None = None) -> bool:
 def counts_as_white(fine_255: float, coarse_255: float | None) -> bool:
     """Whether noise of these two levels is white, see `noise_is_white`."""
     return coarse_255 is None or coarse_255 <= max(FAINT, COARSEST * fine_255)
+
+
+def channels_are_independent(page: NDArray[Any]) -> bool:
+    """Whether every channel has noise of its own; False where there is none, or no telling.
+
+    Args:
+        page: H×W×C with C above 1, integers, or floats where 1.0 is white.
+    """
+    if page.shape[0] * page.shape[1] < FEWEST_PIXELS:
+        return False
+    windows = windows_of(*page.shape[:2])
+    parts = np.concatenate([page[window].astype(np.float32) for window in windows])
+    pairs = list(itertools.combinations(range(parts.shape[2]), 2))
+    apart, together = (
+        estimate_noise(np.stack([parts[..., a] + sign * parts[..., b] for a, b in pairs], axis=2))
+        for sign in (np.float32(-1), np.float32(1))
+    )
+    return bool((apart > LEAST_APART * together).all())
 
 
 def coarse_noise_255(page: NDArray[Any]) -> float | None:

@@ -150,10 +150,10 @@ def _onnx_file(method: str, *, gray: bool = True) -> Path:
     if method.startswith("onnx:"):
         return Path(method.removeprefix("onnx:"))
     from degrain.denoise import Denoiser
-    from degrain.versions import BY_CHANNELS
+    from degrain.versions import FAMILIES
     from degrain.zoo.store import load_model
 
-    name = Denoiser(method).model_name(1 if gray else 3) if method in BY_CHANNELS else method
+    name = Denoiser(method).model_name(1 if gray else 3) if method in FAMILIES else method
     return load_model(name).path
 
 

@@ -184,10 +184,10 @@ def _told(method: Method, name: str, sigma_255: float) -> Method:
 def _model(name: str, *, gray: bool, threads: int | None) -> Method:
     """A model of the zoo, tiled as the command does it."""
     from degrain.denoise import Denoiser
-    from degrain.versions import BY_CHANNELS
+    from degrain.versions import FAMILIES
     from degrain.zoo.store import load_model
 
-    if name in BY_CHANNELS:
+    if name in FAMILIES:
         # "auto" looks at the noise of every gray picture; but a row is of one network.
         name = Denoiser(name).model_name(1 if gray else 3)
     card, denoiser = load_model(name), Denoiser(name, threads=threads)

@@ -25,7 +25,7 @@ from degrain.bench.suites import NOISE, Suite, make_suite
 from degrain.engines.onnx import available_threads
 from degrain.errors import MissingPackageError, PictureError
 from degrain.metrics import RADIUS, psnr, ssim
-from degrain.versions import BY_CHANNELS
+from degrain.versions import FAMILIES
 
 __all__ = [
     "KEY",
@@ -214,7 +214,7 @@ def _counts(
     # By the wish: a model file is known by its path, but its method bears the name in its card.
     return {
         method.name: macs_for_rows(
-            wish if isinstance(wish, str) and wish not in BY_CHANNELS else method.name,
+            wish if isinstance(wish, str) and wish not in FAMILIES else method.name,
             method.version,
         )
         for wish, method in opened.items()

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.errors import UsageError
-from degrain.estimate import noise_level_255
 from degrain.zoo.card import ModelCard
 
 PRECISIONS: Final = ("auto", "float", "int8")
@@ -59,36 +58,50 @@ def check_range(page: NDArray[np.generic]) -> None:
         raise UsageError(msg)
 
 
-def choose_precision(
-    card: ModelCard, page: NDArray[np.generic], sigma_255: float | None = None
-) -> str:
+def may_be_int8(card: ModelCard, page: NDArray[np.generic]) -> bool:
+    """Whether "auto" would take 8 bits for a page (H×W×C) of the right noise."""
+    right = page.dtype == np.uint8 and good_levels(card) is not None
+    return right and bool(has_byte_products())
+
+
+def choose_precision(card: ModelCard, page: NDArray[np.generic], sigma_255: float) -> str:
     """What "auto" means for a page: "float" or "int8".
 
     Args:
         card: of the model.
         page: H×W×C.
-        sigma_255: its noise level, root mean square over channels; None: it is estimated.
+        sigma_255: its noise level, root mean square over channels.
     """
     levels = good_levels(card)
-    if levels is None or page.dtype != np.uint8 or not has_byte_products():
+    if levels is None or not may_be_int8(card, page):
         return "float"
-    if sigma_255 is None:
-        sigma_255 = noise_level_255(page)
     return "int8" if levels[0] <= sigma_255 <= levels[1] else "float"
 
 
 def good_levels(card: ModelCard) -> tuple[float, float] | None:
     """Weakest and strongest Gaussian noise between which 8 bits lose little, or None.
 
-    A single level is no range: what is lost beside it was measured, and is more.
+    Between the levels of the card the loss counts as a straight line. It is less than that: towards
+    weak noise and beyond the ranges of the bytes it grows faster and faster.
     """
-    found: list[float] = []
-    for spec, loss in sorted(card.int8_loss.items(), key=lambda item: _level(item[0])):
-        if _level(spec) >= 0 and loss <= MOST_LOSS_DB:
-            found.append(_level(spec))
-        elif found and _level(spec) >= 0:
-            break
-    return (found[0], found[-1]) if card.int8_model and len(found) > 1 else None
+    losses = [(_level(spec), loss) for spec, loss in card.int8_loss.items()]
+    points = sorted(point for point in losses if point[0] >= 0)
+    good = [place for place, (_, loss) in enumerate(points) if loss <= MOST_LOSS_DB]
+    if not card.int8_model or not good:
+        return None
+    first = last = good[0]
+    while last + 1 in good:
+        last += 1
+    return _limit(points, first, first - 1), _limit(points, last, last + 1)
+
+
+def _limit(points: list[tuple[float, float]], good: int, beyond: int) -> float:
+    """Where the loss reaches the limit between a point and one beyond, if there is one."""
+    level, loss = points[good]
+    if not 0 <= beyond < len(points):
+        return level
+    far, more = points[beyond]
+    return level + (far - level) * (MOST_LOSS_DB - loss) / (more - loss)
 
 
 @functools.cache

@@ -18,8 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from degrain.depth import unit_floats
+from degrain.engines.gain import GainEngine, gain_for
 from degrain.engines.onnx import OnnxEngine, available_threads, open_session
+from degrain.engines.protocol import Engine
 from degrain.errors import TrainingError, UsageError
+from degrain.estimate import noise_level_255, rms
 from degrain.noise import parse_noise
 from degrain.train.aware import STEPS, Lessons, fine_tune
 from degrain.train.body import Body, Floats, read_body
@@ -39,6 +42,8 @@ CROPS, MOST_CROPS, CROP = 480, 2400, 64
 (Learned by heart, 480 crops made the loss on other pictures worse after a thousand steps.)"""
 LEAST_ERROR = (0.5 / 255) ** 2
 """Added to the squared error of a crop, so that clean ones do not decide."""
+SUITS_255 = 25.0
+"""The noise that pictures are brought towards, see `degrain.engines.gain`."""
 LEVELS_255 = (2, 5, 10, 15, 25, 50, 75)
 """Levels of Gaussian noise at which the loss is measured."""
 
@@ -82,6 +87,7 @@ def quantize(
             card,
             int8_model=output.name,
             int8_sha256=hashlib.sha256(partial.read_bytes()).hexdigest(),
+            int8_sigma=SUITS_255,
             int8_loss=_loss(card, partial, held_out, spec),
         )
     try:
@@ -164,6 +170,7 @@ def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Flo
     for k in rng.permutation(len(packed.pictures))[:PICTURES]:
         clean = probe.pixels(middle(packed.pictures[k]))
         noisy = noise.add(clean, rng).astype(np.float32)
+        noisy *= _gain(noisy, clean)
         for name, values in zip(names, probe.ask(noisy, names), strict=True):
             flat = values.reshape(values.shape[1], -1)
             kept[name].append(flat[:, rng.permutation(flat.shape[1])[:PLACES]])
@@ -181,10 +188,17 @@ def _lessons(probe: Probe, packed: Pack, spec: str, steps: int) -> Lessons:
         top, left = (rng.integers(size - side + 1) for size in large[k].shape[:2])
         clean = probe.pixels(large[k][top : top + side, left : left + side])
         noisy = noise.add(clean, rng).astype(np.float32)
-        head, picture = probe.ask(noisy, [probe.head, probe.picture])
+        gain = _gain(noisy, clean)
+        head, picture = probe.ask(gain * noisy, [probe.head, probe.picture])
         heads.append(head[0])
-        errors.append(np.square(picture[0] - np.moveaxis(clean, 2, 0)).mean() + LEAST_ERROR)
+        error = np.square(picture[0] - gain * np.moveaxis(clean, 2, 0)).mean()
+        errors.append(error + gain**2 * LEAST_ERROR)
     return Lessons(np.stack(heads), np.array(errors, np.float32))
+
+
+def _gain(noisy: Floats, clean: Floats) -> np.float32:
+    """What a picture of so much noise is multiplied by; in crops it cannot be estimated."""
+    return np.float32(gain_for(255 * rms(noisy - clean), SUITS_255))
 
 
 def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, float]:
@@ -203,15 +217,27 @@ def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, f
         gray=card.gray,
         device=torch.device("cpu"),
     ).sets
-    engines = OnnxEngine(card.path), OnnxEngine(output, fused=False)
+    floats, int8 = OnnxEngine(card.path), OnnxEngine(output, fused=False)
     loss = {}
     for name, pairs in sets.items():
-        levels = [
-            [np.log10(np.square(engine.run(x.numpy()) - y.numpy()).mean()) for x, y in pairs]
-            for engine in engines
+        lost = [
+            _decibels(_with_gain(int8, x.numpy()), x.numpy(), y.numpy())
+            - _decibels(floats, x.numpy(), y.numpy())
+            for x, y in pairs
         ]
-        loss[name] = round(float(10 * (np.mean(levels[1]) - np.mean(levels[0]))), 3)
+        loss[name] = round(float(np.mean(lost)), 3)
     return loss
+
+
+def _with_gain(engine: Engine, noisy_nchw: Floats) -> Engine:
+    """The engine for a picture, as `degrain.Denoiser` takes it."""
+    level = noise_level_255(np.moveaxis(noisy_nchw[0], 0, 2))
+    return GainEngine(engine, gain_for(level, SUITS_255))
+
+
+def _decibels(engine: Engine, noisy_nchw: Floats, clean_nchw: Floats) -> float:
+    """How much error an engine leaves."""
+    return float(10 * np.log10(np.square(engine.run(noisy_nchw) - clean_nchw).mean()))
 
 
 def middle(picture: NDArray[Any]) -> NDArray[Any]:

@@ -23,7 +23,10 @@ KERNEL_CUTS = np.linspace(0.6, 1.0, 21, dtype=np.float32)
 LEAST_VALUE = 1e-10
 """Stands for the largest value of a row where that is zero, as behind a ReLU that never fires."""
 MOST_GAIN = 8.0
-"""No channel is moved further than this from the mean, however small its values are."""
+"""No channel is taken for smaller than this share of the largest."""
+EVENNESS = 0.5
+"""0: channels stay as they are; 1: they all need the same scale. Halfway, because what tensors gain
+the kernels that read them lose: their inputs come to differ (benchmarks/LOG.md)."""
 
 
 def even_out(
@@ -85,7 +88,7 @@ def _gains(body: Body, samples: Mapping[str, Floats]) -> dict[str, Floats]:
             scales = _best(known[name], CUTS, -zero, 255 - zero)
             shares.append(scales / scales.max())
         needed = np.mean(shares, axis=0)
-        gain = (1 / np.maximum(needed, 1 / MOST_GAIN)).astype(np.float32)
+        gain = (np.maximum(needed, 1 / MOST_GAIN) ** -EVENNESS).astype(np.float32)
         gains |= dict.fromkeys(group, gain)
     return gains | {origin: np.tile(gains[name], 4) for name, origin in body.shuffled.items()}
 

@@ -41,6 +41,8 @@ class ModelCard:
         int8_model: file beside `model.onnx` with the same network in 8 bits; empty if there is
             none.
         int8_sha256: of that file, in hex.
+        int8_sigma: noise level, 0..255, that pictures are brought towards before they go through
+            it (`degrain.engines.gain`); 0: none are.
         int8_loss: noise spec -> decibels of PSNR that it lies below the float network, on
             held-out training pictures, central 256×256, float noise.
         quality: measured results, protocol string -> {noise spec: PSNR in dB}.
@@ -66,6 +68,7 @@ class ModelCard:
     detail_sha256: str = ""
     int8_model: str = ""
     int8_sha256: str = ""
+    int8_sigma: float = 0.0
     int8_loss: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     path: Path = field(default=Path(), compare=False)
@@ -152,6 +155,8 @@ def _problem(card: ModelCard) -> str:
         value = getattr(card, name)
         if not isinstance(value, int) or value < low:
             return f"{name} is {value!r} instead of a whole number from {low}"
+    if not isinstance(card.int8_sigma, int | float) or not 0 <= card.int8_sigma <= 255:
+        return f"int8_sigma is {card.int8_sigma!r} instead of a number from 0 to 255"
     if card.gray not in ("luma", "average"):
         return f"gray is {card.gray!r} instead of luma or average"
     return "" if card.channels in (1, 3) else f"channels is {card.channels!r} instead of 1 or 3"
