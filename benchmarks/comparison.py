@@ -60,7 +60,7 @@ $SET12 --noise $LEVELS --slow-pictures 4 --method epll
 $SET12 --noise gaussian:25 --slow-pictures 2 --method wnnm
 $SET12 --noise gaussian:50 gaussian:100 --slow-pictures 1 --method wnnm
 $COLOR --noise $LEVELS --method noisy nlm nlm-skimage wavelet tv degrain-color degrain-color-fast \\
-    degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
+    degrain-photo degrain-photo-fast onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
 $COLOR --noise $LEVELS --method bm3d
 degrain bench report benchmarks/results/berkeley100 --ids IDS --html page.html  # with plots, crops
 ```

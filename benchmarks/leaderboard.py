@@ -32,27 +32,28 @@ degrain bench gray  --data DIR/val --ids IDS -o benchmarks/results/bsd68-gray.js
     degrain-gray-fast onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/bsd68-color.jsonl \\
     --noise gaussian:15 gaussian:25 gaussian:50 gaussian:75 --method degrain-color \\
-    degrain-color-fast degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx
+    degrain-color-fast degrain-photo degrain-photo-fast onnx:ffdnet_color.onnx \\
+    onnx:dncnn_b_color.onnx
 degrain bench color --data CLEAN --noisy NOISY -o benchmarks/results/nam-real.jsonl \\
-    --method noisy degrain-color degrain-photo onnx:dncnn_b_color.onnx onnx:ffdnet_color.onnx@5 \\
-    onnx:ffdnet_color.onnx@7.5 onnx:ffdnet_color.onnx@10 onnx:ffdnet_color.onnx@12.5 \\
-    onnx:ffdnet_color.onnx@15 degrain-color@10 degrain-color@15 degrain-color@20 \\
-    degrain-color@25 degrain-color@30
+    --method noisy degrain-color degrain-photo degrain-photo-fast \\
+    onnx:dncnn_b_color.onnx onnx:ffdnet_color.onnx@5 onnx:ffdnet_color.onnx@7.5 \\
+    onnx:ffdnet_color.onnx@10 onnx:ffdnet_color.onnx@12.5 onnx:ffdnet_color.onnx@15 \\
+    degrain-color@10 degrain-color@15 degrain-color@20 degrain-color@25 degrain-color@30
 degrain bench gray --data CLEAN --noisy NOISY -o benchmarks/results/nam-real-gray.jsonl \\
-    --method noisy degrain-gray degrain-photo onnx:dncnn_b_gray.onnx onnx:ffdnet_gray.onnx@5 \\
-    onnx:ffdnet_gray.onnx@7.5 onnx:ffdnet_gray.onnx@10 onnx:ffdnet_gray.onnx@12.5 \\
-    onnx:ffdnet_gray.onnx@15 degrain-gray@5 degrain-gray@7.5 degrain-gray@10 degrain-gray@12.5 \\
-    degrain-gray@15
+    --method noisy degrain-gray degrain-photo degrain-photo-fast onnx:dncnn_b_gray.onnx \\
+    onnx:ffdnet_gray.onnx@5 onnx:ffdnet_gray.onnx@7.5 onnx:ffdnet_gray.onnx@10 \\
+    onnx:ffdnet_gray.onnx@12.5 onnx:ffdnet_gray.onnx@15 degrain-gray@5 degrain-gray@7.5 \\
+    degrain-gray@10 degrain-gray@12.5 degrain-gray@15
 degrain bench color --data DIR/val --ids IDS -o benchmarks/results/clean-color.jsonl \\
-    --noise gaussian:0 --method degrain-photo
+    --noise gaussian:0 --method degrain-photo degrain-photo-fast
 python benchmarks/throughput.py degrain-gray degrain-color degrain-gray-fast degrain-color-fast \\
     ffdnet_gray.onnx --out benchmarks/results/throughput.json
 degrain bench cost --sides 256 512 --method degrain-gray degrain-gray-fast jain-seung-cnblind \\
     onnx:ffdnet_gray.onnx onnx:dncnn_b_gray.onnx bm3d nlm nlm-skimage wavelet tv \\
     -o benchmarks/results/cost-gray.json
 degrain bench cost --color --sides 256 512 --method degrain-color degrain-color-fast \\
-    degrain-photo onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx bm3d nlm nlm-skimage wavelet tv \\
-    -o benchmarks/results/cost-color.json
+    degrain-photo degrain-photo-fast onnx:ffdnet_color.onnx onnx:dncnn_b_color.onnx bm3d nlm \\
+    nlm-skimage wavelet tv -o benchmarks/results/cost-color.json
 python benchmarks/speed.py --photo PHOTO.jpg --out benchmarks/results/speed-12.json   # and -avx2
 python benchmarks/speed.py --photo PHOTO.jpg --megapixels 100 --runs 1 --only-degrain \\
     --out benchmarks/results/speed-100.json

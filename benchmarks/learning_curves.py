@@ -90,7 +90,7 @@ def finish(axes: Any, spec: str) -> None:
     axes.set_ylabel("PSNR in dB, held-out pictures")
     shown = [value for line in axes.lines for value in line.get_ydata()]
     low, high = max(max(shown) - 1.5, min(shown) - 0.05), max(shown)
-    axes.set_ylim(low, high + 0.15 * (1 + len(axes.lines)) * (high - low))  # room for the legend
+    axes.set_ylim(low, high + 0.2 * (1 + len(axes.lines)) * (high - low))  # room for the legend
     axes.locator_params(axis="x", nbins=5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

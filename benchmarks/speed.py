@@ -33,11 +33,12 @@ OPENCV = (
 OURS = {
     "degrain": ("auto", "auto"),
     "degrain, floats": ("auto", "float"),
-    "degrain, 8 bits": ("auto", "int8"),
+    "degrain-photo": ("degrain-photo", "auto"),
     "degrain, fast": ("fast", "auto"),
     "degrain, fast, floats": ("fast", "float"),
 }
-"""Our commands by name, their model and precision: as users run it, and the other ways."""
+"""Our commands by name, their model and precision: as users run it, and the other ways. The noise
+is white, so "auto" takes `degrain-color`; photographs as they are go through `degrain-photo`."""
 
 
 def main() -> None:
