@@ -203,9 +203,8 @@ def speed() -> str:
     lines += [
         "",
         f"All of {small['machine']}. On {older['machine']}, without products of bytes, "
-        f"`--model degrain-photo` takes {share['degrain-photo, floats']:.2f} and "
-        f"{share['degrain-photo']:.2f} of OpenCV's time (the same work twice: so much do runs "
-        f"differ), `--model fast` {share['degrain, fast']:.2f}.",
+        f"`--model degrain-photo` takes {share['degrain-photo']:.2f} of OpenCV's time, "
+        f"`--model fast` {share['degrain, fast']:.2f}.",
     ]
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from degrain import Denoiser, files, list_models, load_model
 from degrain.cli import main
 from degrain.denoise import LIBRARY_MB
 from degrain.engines import precision
+from degrain.engines.gain import LEAST
 from degrain.engines.onnx import OnnxEngine, open_session
 from degrain.engines.precision import choose_precision, good_levels, has_byte_products
 from degrain.errors import ModelError, TrainingError, UsageError
@@ -27,7 +28,7 @@ from degrain.train.aware import EightBits, Lessons, fine_tune, head_gains
 from degrain.train.body import Body, read_body
 from degrain.train.data import Pack
 from degrain.train.qdq import Numbers, write_qdq
-from degrain.train.quantize import LEVELS_255, Probe, _lessons, quantize
+from degrain.train.quantize import LEVELS_255, SUITS_255, Probe, _lessons, _samples, quantize
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
 from degrain.zoo.store import int8_partner
@@ -378,6 +379,27 @@ def test_there_are_as_many_lessons_as_steps_within_bounds(
     packed = Pack(("one",), (0,), (as_bytes(grainy(9))[..., None],))
     probe = Probe(read_body(quantized[1].path), quantized[1])
     assert len(_lessons(probe, packed, "gaussian:25", steps).heads) == crops
+
+
+def test_lessons_and_ranges_see_the_contrast_that_the_network_will(
+    quantized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("degrain.train.quantize.CROPS", 4)
+    packed = Pack(("one",), (0,), (as_bytes(grainy(9))[..., None],))
+    body = read_body(quantized[1].path)
+    probe = Probe(body, quantized[1])
+    found = {}
+    for suits in (0.0, SUITS_255):  # 0: as it is
+        monkeypatch.setattr("degrain.train.quantize.SUITS_255", suits)
+        lessons = _lessons(probe, packed, "gaussian:100", 1)
+        samples = _samples(body, probe, packed, "gaussian:100")
+        found[suits] = [
+            lessons.heads.std(),
+            lessons.errors.mean() ** 0.5,
+            *map(np.std, samples.values()),
+        ]
+    ratios = np.divide(found[SUITS_255], found[0.0])
+    np.testing.assert_allclose(ratios, LEAST, rtol=0.02)
 
 
 @pytest.mark.parametrize(

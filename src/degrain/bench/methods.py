@@ -188,7 +188,7 @@ def _model(name: str, *, gray: bool, threads: int | None) -> Method:
     from degrain.zoo.store import load_model
 
     if name in FAMILIES:
-        # "auto" looks at the noise of every gray picture; but a row is of one network.
+        # "auto" looks at the noise of every picture; but a row is of one network.
         name = Denoiser(name).model_name(1 if gray else 3)
     card, denoiser = load_model(name), Denoiser(name, threads=threads)
     # Loaded now: the seconds of the first picture would hold it.

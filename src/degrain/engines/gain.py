@@ -19,6 +19,8 @@ POWER: Final = 0.5
 """Of the ratio of two noise levels. 1 would bring all noise to one level, but what is no noise
 must fit into the bytes as well."""
 LEAST, MOST = 0.6, 1.6
+FAINT_255 = 1e-3
+"""Weaker noise counts as this strong."""
 
 
 def gain_for(sigma_255: float, suits_255: float) -> float:
@@ -30,9 +32,8 @@ def gain_for(sigma_255: float, suits_255: float) -> float:
     """
     if suits_255 <= 0:
         return 1.0
-    if sigma_255 <= 0:
-        return MOST
-    return float(np.clip((suits_255 / sigma_255) ** POWER, LEAST, MOST))
+    ratio = suits_255 / max(sigma_255, FAINT_255)
+    return float(np.clip(ratio**POWER, LEAST, MOST))
 
 
 class GainEngine:

@@ -23,7 +23,7 @@ KERNEL_CUTS = np.linspace(0.6, 1.0, 21, dtype=np.float32)
 LEAST_VALUE = 1e-10
 """Stands for the largest value of a row where that is zero, as behind a ReLU that never fires."""
 MOST_GAIN = 8.0
-"""No channel is taken for smaller than this share of the largest."""
+"""No channel counts as smaller than the largest by more than this factor."""
 EVENNESS = 0.5
 """0: channels stay as they are; 1: they all need the same scale. Halfway, because what tensors gain
 the kernels that read them lose: their inputs come to differ (benchmarks/LOG.md)."""
