@@ -95,9 +95,11 @@ def _plane_noise(plane: NDArray[Any]) -> float:
     span = high - low
     if span == 0:
         return 0.0
-    unit = ((patches.astype(np.float64) - low) / span).astype(np.float32)
+    unit = patches.astype(np.float64)
+    unit -= low
+    unit /= span
     measure = _strip_noise if unit.shape[1] < 4 else _patch_noise
-    return measure(unit) * span
+    return measure(unit.astype(np.float32)) * span
 
 
 def _patches(plane: NDArray[Any]) -> NDArray[Any]:
@@ -124,12 +126,13 @@ def _patch_noise(patches: NDArray[np.float32]) -> float:
     spectra = _spectra(patches)
     means = patches.mean(axis=(1, 2))
     cut = int(np.partition(extreme, min(ENOUGH, len(extreme)) - 1)[:ENOUGH].max())
-    first = _flat_noise(spectra[extreme <= cut])
+    energies = spectra @ _orders(spectra)[0].astype(np.float32)
+    first = _flat_noise(spectra, energies, extreme <= cut)
     # A patch without a clipped pixel may be so by luck, which makes its noise look smaller. Its
     # mean tells better whether clipping acted.
     room = np.minimum(means, 1 - means)
     wanted = min(CLEARANCE * first, float(np.sort(room)[-min(ENOUGH, len(room))]))
-    return _flat_noise(spectra[room >= wanted])
+    return _flat_noise(spectra, energies, room >= wanted)
 
 
 def _spectra(patches: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -143,15 +146,22 @@ def _spectra(patches: NDArray[np.float32]) -> NDArray[np.float32]:
     return squares
 
 
-def _flat_noise(spectra: NDArray[np.float32]) -> float:
-    """Noise at the high frequencies of the patches with the least energy at low ones."""
+def _orders(spectra: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which coefficients, of N×w² ones, are of low and which of high order."""
     size = math.isqrt(spectra.shape[1])
     order = np.add.outer(np.arange(size), np.arange(size)).ravel()
     edge = size * 5 // 4
-    low, high = (order > 0) & (order < edge), order >= edge
-    count = min(len(spectra), max(FEWEST, round(FLATTEST * len(spectra))))
-    flat = np.argpartition(spectra[:, low].sum(axis=1), count - 1)[:count]
-    variances = spectra[np.ix_(flat, high)].mean(axis=0)
+    return (order > 0) & (order < edge), order >= edge
+
+
+def _flat_noise(
+    spectra: NDArray[np.float32], energies: NDArray[np.float32], allowed: NDArray[np.bool_]
+) -> float:
+    """Noise at the high frequencies of the allowed patches with the least energy at low ones."""
+    places = np.flatnonzero(allowed)
+    count = min(len(places), max(FEWEST, round(FLATTEST * len(places))))
+    flat = places[np.argpartition(energies[places], count - 1)[:count]]
+    variances = spectra[np.ix_(flat, _orders(spectra)[1])].mean(axis=0)
     # median of a chi-squared variable of `count` degrees of freedom, over its mean
     median = (1 - 2 / (9 * count)) ** 3
     return math.sqrt(float(np.median(variances)) / median)
