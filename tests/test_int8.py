@@ -323,7 +323,7 @@ def test_what_cannot_be_quantized(quantized, tmp_path: Path, capsys) -> None:
     with pytest.raises(UsageError, match="--steps -1"):
         quantize(str(card.path), [pictures], steps=-1)
     with pytest.raises(UsageError, match="Unknown noise 'rain'"):
-        quantize(str(card.path), [pictures], noise="rain")
+        quantize(str(card.path), [pictures], noise=["rain"])
     assert main(["quantize", str(card.path)]) == 2
     assert "--data" in capsys.readouterr().err
 
@@ -353,7 +353,7 @@ def test_the_old_version_stays_until_the_new_one_is_measured(
 
     monkeypatch.setattr("degrain.train.quantize._loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        quantize(str(tmp_path / "model.onnx"), [pictures], noise="poisson:30", steps=0)
+        quantize(str(tmp_path / "model.onnx"), [pictures], noise=["poisson:30"], steps=0)
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert after == before
 
@@ -366,7 +366,7 @@ def test_one_small_picture_does_not_make_all_lessons_small(quantized) -> None:
     )
     card = quantized[1]
     body = read_body(card.path)
-    lessons = _lessons(Probe(body, card), packed, "gaussian:25", 3)
+    lessons = _lessons(Probe(body, card), packed, ["gaussian:25"], 3)
     assert lessons.heads.shape[2] > 8 // 2
 
 
@@ -378,7 +378,36 @@ def test_there_are_as_many_lessons_as_steps_within_bounds(
     monkeypatch.setattr("degrain.train.quantize.MOST_CROPS", 6)
     packed = Pack(("one",), (0,), (as_bytes(grainy(9))[..., None],))
     probe = Probe(read_body(quantized[1].path), quantized[1])
-    assert len(_lessons(probe, packed, "gaussian:25", steps).heads) == crops
+    assert len(_lessons(probe, packed, ["gaussian:25"], steps).heads) == crops
+
+
+def test_noises_take_turns(quantized, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("degrain.train.quantize.CROPS", 4)
+    monkeypatch.setattr("degrain.train.quantize.SUITS_255", 0.0)  # the contrast stays
+    packed = Pack(("even",), (0,), (np.full((80, 80, 1), 128, np.uint8),))
+    probe = Probe(read_body(quantized[1].path), quantized[1])
+    strengths = _lessons(probe, packed, ["gaussian:2", "gaussian:60"], 4).heads.std((2, 3)).max(1)
+    assert min(strengths[1::2]) > 2 * max(strengths[::2])
+
+
+def test_gains_of_channels_change_nothing_but_the_rounding(quantized) -> None:
+    """Learned ones are built into kernels and scales; in floats the network stays what it was."""
+    body = read_body(quantized[1].path)
+    samples = Probe(body, quantized[1]).ask(grainy(20, (48, 40, 1)), list(body.signed))
+    first = numbers_of(body, {n: by_channel(x) for n, x in zip(body.signed, samples, strict=True)})
+    net = EightBits(body, first)
+    with torch.no_grad():
+        for k, gain in enumerate(net.gains):
+            gain += 0.5 * torch.randn(gain.shape, generator=torch.Generator().manual_seed(k))
+    changed = EightBits(body, net.numbers())
+    heads = torch.randn(1, body.channels[str(body.nodes[0].output[0])], 16, 24) / 10
+    with torch.no_grad():
+        wanted, rounded = net.exact(heads), net(heads)
+        heads *= torch.from_numpy(head_gains(body, net.numbers()) / head_gains(body, first))
+        torch.testing.assert_close(changed.exact(heads), wanted, rtol=1e-4, atol=1e-6)
+        # the same steps for the same values
+        torch.testing.assert_close(changed(heads), rounded, rtol=1e-3, atol=1e-4)
+        assert not torch.allclose(EightBits(body, first)(heads), rounded, rtol=1e-3, atol=1e-4)
 
 
 def test_lessons_and_ranges_see_the_contrast_that_the_network_will(
@@ -391,8 +420,8 @@ def test_lessons_and_ranges_see_the_contrast_that_the_network_will(
     found = {}
     for suits in (0.0, SUITS_255):  # 0: as it is
         monkeypatch.setattr("degrain.train.quantize.SUITS_255", suits)
-        lessons = _lessons(probe, packed, "gaussian:100", 1)
-        samples = _samples(body, probe, packed, "gaussian:100")
+        lessons = _lessons(probe, packed, ["gaussian:100"], 1)
+        samples = _samples(body, probe, packed, ["gaussian:100"])
         found[suits] = [
             lessons.heads.std(),
             lessons.errors.mean() ** 0.5,

@@ -248,8 +248,8 @@ class Quantize:
     """A model with its card; MODEL.int8.onnx appears beside it and the card names it."""
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDER|FILE.npz ...")] = ()
     """Clean pictures, best those it was trained on: folders, or packs made by `degrain pack`."""
-    noise: Annotated[str | None, arg(metavar="SPEC")] = None
-    """Noise it will meet, instead of the noise that the card says."""
+    noise: Annotated[tuple[str, ...], arg(metavar="SPEC ...")] = ()
+    """Noise it will meet, instead of the noise that the card says; several take turns."""
     steps: Annotated[int | None, arg(metavar="N")] = None
     """Steps of fine-tuning, instead of the usual; 0: none, which is quicker and loses more."""
 

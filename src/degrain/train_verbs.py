@@ -122,7 +122,9 @@ def _own_name(output: Path) -> str:
     return output.resolve().parent.name if output.stem == "model" else output.stem
 
 
-def quantize_model(model: str, data: Sequence[Path], noise: str | None, steps: int | None) -> int:
+def quantize_model(
+    model: str, data: Sequence[Path], noise: Sequence[str], steps: int | None
+) -> int:
     """Write the 8-bit version of a model; the body of `degrain quantize`."""
     with needs_extra("train", "Quantizing"):
         from degrain.train.quantize import quantize

@@ -2,14 +2,16 @@
 
 The network in 8 bits is computed in floats, every rounding included, and learns to answer as the
 network in floats does; gradients pass through the rounding as if it were not there (Bengio et al.,
-2013; the scales learn too: Esser et al., "Learned step size quantization", ICLR 2020). Only the
-part between the first and the last convolution's answer takes part, see `degrain.train.qdq`.
+2013; the scales learn too: Esser et al., "Learned step size quantization", ICLR 2020). So do the
+gains of channels, which share the harm between tensors and the kernels that read them: in what
+`degrain.train.ranges` begins with they follow from the tensors alone. Only the part between the
+first and the last convolution's answer takes part, see `degrain.train.qdq`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -19,13 +21,16 @@ from torch.nn import functional
 
 from degrain.train.body import Body, Floats, read_from_bytes
 from degrain.train.qdq import LEVELS, ZERO, Numbers
+from degrain.train.ranges import gain_groups, with_gains, with_shuffled
 
 STEPS: Final = 400
 BATCH: Final = 8
-LR_KERNELS: Final = 0.0004
+LR_KERNELS: Final = 0.001
 """First step length, as a share of a kernel's root mean square; it falls to zero linearly."""
 LR_SCALES: Final = 0.0007
 """The same for the logarithms of the scales."""
+LR_GAINS: Final = 0.003
+"""The same for the logarithms of the gains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,16 @@ class EightBits(nn.Module):
         self.kernels = nn.ParameterList(torch.tensor(numbers.weights[name]) for name in names)
         self.kernel_of = dict(zip(names, self.kernels, strict=True))
         self.scales = nn.ParameterList(
-            torch.tensor(scale).log() for scale in numbers.scales.values()
+            torch.tensor(scale).log()
+            for scale in (*numbers.scales.values(), *numbers.kernel_scales.values())
         )
-        self.scale_of = dict(zip(numbers.scales, self.scales, strict=True))
+        scaled = (*numbers.scales, *numbers.kernel_scales)
+        self.scale_of = dict(zip(scaled, self.scales, strict=True))
+        groups = gain_groups(body)
+        self.gains = nn.ParameterList(torch.zeros(body.channels[min(g)]) for g in groups)
+        self.gain_of = {
+            name: gain for group, gain in zip(groups, self.gains, strict=True) for name in group
+        }
 
     def forward(self, heads_nchw: Tensor) -> Tensor:
         """The last convolution's answer to answers of the first."""
@@ -104,12 +116,23 @@ class EightBits(nn.Module):
             size = float(kernel.detach().square().mean().sqrt())
             yield {"params": [kernel], "lr": LR_KERNELS * size}
         yield {"params": list(self.scales), "lr": LR_SCALES}
+        yield {"params": list(self.gains), "lr": LR_GAINS}
 
     def numbers(self) -> Numbers:
         """What it has learned."""
+        first, body = self.first, self.body
+        learned = {name: _exponential(gain) for name, gain in self.gain_of.items()}
+        gains = with_shuffled(body, learned)
+        scales = {name: _exponential(scale) for name, scale in self.scale_of.items()}
         kernels = {name: kernel.detach().numpy() for name, kernel in self.kernel_of.items()}
-        scales = {name: float(scale.detach().exp()) for name, scale in self.scale_of.items()}
-        return replace(self.first, weights={**self.first.weights, **kernels}, scales=scales)
+        makers = {str(node.input[1]): node for node in body.nodes if node.op_type == "Conv"}
+        total = gains[str(body.nodes[0].output[0])]
+        return Numbers(
+            with_gains(body, {**first.weights, **kernels}, gains),
+            {name: scales[name] * gains[makers[name].output[0]] for name in body.inner},
+            {name: float(scales[name]) for name in first.scales},
+            {name: gain * total / gains[name] for name, gain in first.gains.items()},
+        )
 
     def _run(self, heads_nchw: Tensor, *, rounded: bool) -> Tensor:
         body = self.body
@@ -129,9 +152,17 @@ class EightBits(nn.Module):
         """A tensor after its way to bytes and back."""
         origin = self.body.scaled_like(name)
         assert origin is not None
-        scale: Tensor = self.scale_of[origin].exp()
+        scales: Tensor = (self.scale_of[origin] - self._log_gain(name)).exp().view(-1, 1, 1)
         zero = ZERO[self.body.signed[origin]]
-        return _rounded(x / scale, -zero, 255 - zero) * scale
+        return _rounded(x / scales, -zero, 255 - zero) * scales
+
+    def _log_gain(self, name: str) -> Tensor:
+        """Logarithms of a tensor's gains."""
+        if name in self.gain_of:
+            gain: Tensor = self.gain_of[name]
+            return gain
+        made = next(made for made, origin in self.body.shuffled.items() if origin == name)
+        return self._log_gain(made).tile(4)
 
     def _gained(self, name: str, x: Tensor) -> Tensor:
         """What is added to the running sum gets its channels' gains on the way."""
@@ -149,13 +180,20 @@ class EightBits(nn.Module):
         name = str(node.input[1])
         kernel = self.kernel_of[name]
         if rounded and name in self.body.inner:
-            scales = torch.from_numpy(self.first.kernel_scales[name]).view(-1, 1, 1, 1)
+            # kernels are divided by the gains of what they read
+            logarithms = self.scale_of[name].view(-1, 1) + self._log_gain(str(node.input[0]))
+            scales = logarithms.exp()[..., None, None]
             kernel = _rounded(kernel / scales, -LEVELS, LEVELS) * scales
         given = {item.name: list(item.ints) for item in node.attribute if item.ints}
         top, left, *_ = given.get("pads", [0, 0])
         return functional.conv2d(
             inputs[0], kernel, stride=given.get("strides", [1, 1]), padding=(top, left)
         )
+
+
+def _exponential(logarithms: Tensor) -> Floats:
+    numbers: Floats = logarithms.detach().exp().numpy()
+    return numbers
 
 
 def _rounded(x: Tensor, low: int, high: int) -> Tensor:

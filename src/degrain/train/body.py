@@ -57,6 +57,18 @@ class Body:
         """Names of the kernels that become bytes."""
         return _kernels(self.nodes[1:-1])
 
+    @property
+    def channels(self) -> dict[str, int]:
+        """How many channels each tensor has."""
+        counts = {str(self.nodes[0].output[0]): len(self.weights[self.head])}
+        for node in self.nodes[1:]:
+            source, made = str(node.input[0]), str(node.output[0])
+            if node.op_type == "Conv":
+                counts[made] = len(self.weights[node.input[1]])
+            else:
+                counts[made] = counts[source] // (4 if node.op_type == "DepthToSpace" else 1)
+        return counts
+
     def only_shuffled(self, name: str) -> bool:
         """Whether nothing but shuffles reads a tensor."""
         readers = [node.op_type for node in self.nodes if name in node.input]

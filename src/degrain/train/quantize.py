@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ of each are kept of every tensor."""
 CROPS, MOST_CROPS, CROP = 480, 2400, 64
 """How many crops are learned from, how many when there are more steps than that, and their side.
 (Learned by heart, 480 crops made the loss on other pictures worse after a thousand steps.)"""
-LEAST_ERROR = (0.5 / 255) ** 2
-"""Added to the squared error of a crop, so that clean ones do not decide."""
+LEAST_ERROR = (4 / 255) ** 2
+"""Added to the squared error of a crop, so that nearly clean ones, for which bytes are too coarse
+anyhow, do not decide."""
 SUITS_255 = 25.0
 """The noise that pictures are brought towards, see `degrain.engines.gain`."""
 LEVELS_255 = (2, 5, 10, 15, 25, 50, 75)
@@ -49,14 +51,15 @@ LEVELS_255 = (2, 5, 10, 15, 25, 50, 75)
 
 
 def quantize(
-    model: str, data: Sequence[Path], *, noise: str | None = None, steps: int | None = None
+    model: str, data: Sequence[Path], *, noise: Sequence[str] = (), steps: int | None = None
 ) -> ModelCard:
     """Write `<model>.int8.onnx` beside a model's file and name it on the model's card.
 
     Args:
         model: a model's name or ONNX file; it needs a card.
         data: folders of clean pictures or packs; every 20th is held out to measure the loss.
-        noise: spec of the noise that the ranges come from; None: what the card says.
+        noise: specs of the noise that the ranges come from and that fine-tuning sees, picture by
+            picture in turn; empty: what the card says.
         steps: of fine-tuning; 0: none; None: as many as usual.
 
     Raises:
@@ -74,7 +77,7 @@ def quantize(
     card = load_model(model)
     body = read_body(card.path)
     sheet = card_file(card)
-    spec = _spec(card, noise)
+    specs = _specs(card, noise)
     calibration, held_out = split(load(data))
     if not held_out.pictures:
         msg = "One picture is too few: some are held out to measure the loss; give more."
@@ -82,13 +85,13 @@ def quantize(
     output = card.path.with_name(f"{card.path.stem}.int8.onnx")
     # The old model stays until the new one is measured: it belongs to the old card.
     with whole_file(output, "model") as partial:
-        _write(body, Probe(body, card), calibration, spec, steps, partial)
+        _write(body, Probe(body, card), calibration, specs, steps, partial)
         finished = replace(
             card,
             int8_model=output.name,
             int8_sha256=hashlib.sha256(partial.read_bytes()).hexdigest(),
             int8_sigma=SUITS_255,
-            int8_loss=_loss(card, partial, held_out, spec),
+            int8_loss=_loss(card, partial, held_out, specs),
         )
     try:
         write_card(finished, sheet)
@@ -98,15 +101,16 @@ def quantize(
     return finished
 
 
-def _spec(card: ModelCard, noise: str | None) -> str:
+def _specs(card: ModelCard, noise: Sequence[str]) -> tuple[str, ...]:
     """The noise that the ranges come from."""
     if noise:
-        parse_noise(noise)
-        return noise
+        for spec in noise:
+            parse_noise(spec)
+        return tuple(noise)
     if not _makeable(card.noise):
         msg = f"The card of {card.name} names no noise that can be made; give one with --noise."
         raise UsageError(msg)
-    return card.noise
+    return (card.noise,)
 
 
 def _makeable(noise: str) -> str:
@@ -118,9 +122,11 @@ def _makeable(noise: str) -> str:
     return noise
 
 
-def _write(body: Body, probe: Probe, packed: Pack, spec: str, steps: int, output: Path) -> None:
+def _write(
+    body: Body, probe: Probe, packed: Pack, specs: Sequence[str], steps: int, output: Path
+) -> None:
     """Choose all scales, fine-tune them with the kernels, and write the file."""
-    weights, even, gains = even_out(body, _samples(body, probe, packed, spec))
+    weights, even, gains = even_out(body, _samples(body, probe, packed, specs))
     numbers = Numbers(
         weights,
         {name: kernel_scales(weights[name]) for name in body.inner},
@@ -128,7 +134,7 @@ def _write(body: Body, probe: Probe, packed: Pack, spec: str, steps: int, output
         gains,
     )
     if steps:
-        numbers = fine_tune(body, numbers, _lessons(probe, packed, spec, steps), steps)
+        numbers = fine_tune(body, numbers, _lessons(probe, packed, specs, steps), steps)
     write_qdq(body, numbers, output)
 
 
@@ -162,14 +168,14 @@ class Probe:
         return unit_floats(to_channels(picture, self.card.channels, self.card.gray))
 
 
-def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Floats]:
+def _samples(body: Body, probe: Probe, packed: Pack, specs: Sequence[str]) -> dict[str, Floats]:
     """Values of the tensors that become bytes, C×K, from noisy pictures."""
     names = list(body.signed)
-    rng, noise = np.random.default_rng(0), parse_noise(spec)
+    rng, noises = np.random.default_rng(0), cycle(parse_noise(spec) for spec in specs)
     kept: dict[str, list[Floats]] = {name: [] for name in names}
     for k in rng.permutation(len(packed.pictures))[:PICTURES]:
         clean = probe.pixels(middle(packed.pictures[k]))
-        noisy = noise.add(clean, rng).astype(np.float32)
+        noisy = next(noises).add(clean, rng).astype(np.float32)
         noisy *= _gain(noisy, clean)
         for name, values in zip(names, probe.ask(noisy, names), strict=True):
             flat = values.reshape(values.shape[1], -1)
@@ -177,9 +183,9 @@ def _samples(body: Body, probe: Probe, packed: Pack, spec: str) -> dict[str, Flo
     return {name: np.concatenate(parts, axis=1) for name, parts in kept.items()}
 
 
-def _lessons(probe: Probe, packed: Pack, spec: str, steps: int) -> Lessons:
+def _lessons(probe: Probe, packed: Pack, specs: Sequence[str], steps: int) -> Lessons:
     """Noisy crops as the first convolution answers them, and the float network's errors."""
-    rng, noise = np.random.default_rng(1), parse_noise(spec)
+    rng, noises = np.random.default_rng(1), cycle(parse_noise(spec) for spec in specs)
     sides = [min(picture.shape[:2]) for picture in packed.pictures]
     side = min(CROP, max(sides))
     large = [p for p, shorter in zip(packed.pictures, sides, strict=True) if shorter >= side]
@@ -187,7 +193,7 @@ def _lessons(probe: Probe, packed: Pack, spec: str, steps: int) -> Lessons:
     for k in rng.integers(len(large), size=max(CROPS, min(steps, MOST_CROPS))):
         top, left = (rng.integers(size - side + 1) for size in large[k].shape[:2])
         clean = probe.pixels(large[k][top : top + side, left : left + side])
-        noisy = noise.add(clean, rng).astype(np.float32)
+        noisy = next(noises).add(clean, rng).astype(np.float32)
         gain = _gain(noisy, clean)
         head, picture = probe.ask(gain * noisy, [probe.head, probe.picture])
         heads.append(head[0])
@@ -201,18 +207,18 @@ def _gain(noisy: Floats, clean: Floats) -> np.float32:
     return np.float32(gain_for(255 * rms(noisy - clean), SUITS_255))
 
 
-def _loss(card: ModelCard, output: Path, packed: Pack, spec: str) -> dict[str, float]:
+def _loss(card: ModelCard, output: Path, packed: Pack, specs: Sequence[str]) -> dict[str, float]:
     """Decibels that the 8-bit version lies below the float one, for each noise.
 
     Not fused, so that they are the same on processors whose sums of bytes can overflow.
     """
-    specs = [f"gaussian:{level}" for level in LEVELS_255]
     # the card's own noise too, where the ranges come from another
-    others = dict.fromkeys(noise for noise in (_makeable(card.noise), spec) if noise)
-    specs += [noise for noise in others if not noise.startswith("gaussian")]
+    others = dict.fromkeys(noise for noise in (_makeable(card.noise), *specs) if noise)
+    levels = [f"gaussian:{level}" for level in LEVELS_255]
+    levels += [noise for noise in others if not noise.startswith("gaussian")]
     sets = Validation(
         packed,
-        specs=tuple(specs),
+        specs=tuple(levels),
         channels=card.channels,
         gray=card.gray,
         device=torch.device("cpu"),

@@ -44,15 +44,43 @@ def even_out(
     """
     gains = _gains(body, samples)
     total = gains[body.nodes[0].output[0]]
-    weights = {body.head: _scaled(body.weights[body.head], outputs=total)}
+    even = {name: values * gains[name][:, None] for name, values in samples.items()}
+    updates = {name: total / gains[name] for name in body.updates}
+    return with_gains(body, body.weights, gains), even, updates
+
+
+def with_gains(
+    body: Body, weights: Mapping[str, Floats], gains: Mapping[str, Floats]
+) -> dict[str, Floats]:
+    """Kernels of the same network with its tensors' channels multiplied.
+
+    Args:
+        body: the network.
+        weights: its kernels by their names.
+        gains: for each tensor a factor for each of its channels; none for the last.
+    """
+    made = {body.head: _scaled(weights[body.head], outputs=gains[body.nodes[0].output[0]])}
     for node in body.nodes[1:]:
         if node.op_type == "Conv":
             source, name = node.input
-            weights[name] = _scaled(
-                body.weights[name], outputs=gains.get(node.output[0]), inputs=gains.get(source)
+            made[name] = _scaled(
+                weights[name], outputs=gains.get(node.output[0]), inputs=gains.get(source)
             )
-    even = {name: values * gains[name][:, None] for name, values in samples.items()}
-    return weights, even, {name: total / gains[name] for name in body.updates}
+    return made
+
+
+def gain_groups(body: Body) -> list[set[str]]:
+    """Tensors that must have the same gains: those that are summed, or made by a ReLU."""
+    groups = {str(node.output[0]): {str(node.output[0])} for node in body.nodes[:-1]}
+    for node in body.nodes[1:-1]:
+        if node.op_type in ("Add", "Relu"):
+            # what is added to the running sum gets its gains on the way there
+            bound = {*node.input, *node.output} - body.updates
+            joined = set().union(*(groups[name] for name in bound))
+            groups |= dict.fromkeys(joined, joined)
+    origins = set(body.shuffled.values())
+    unique = {id(group): group for group in groups.values()}.values()
+    return [group for group in unique if group.isdisjoint(origins)]
 
 
 def _scaled(kernel: Floats, *, outputs: Floats | None, inputs: Floats | None = None) -> Floats:
@@ -79,7 +107,7 @@ def _gains(body: Body, samples: Mapping[str, Floats]) -> dict[str, Floats]:
     shuffled = {name: _shuffle(samples[origin]) for name, origin in body.shuffled.items()}
     known = {**samples, **shuffled}
     gains: dict[str, Floats] = {}
-    for group in _groups(body):
+    for group in gain_groups(body):
         if group.isdisjoint(known):
             continue
         shares = []
@@ -90,27 +118,18 @@ def _gains(body: Body, samples: Mapping[str, Floats]) -> dict[str, Floats]:
         needed = np.mean(shares, axis=0)
         gain = (np.maximum(needed, 1 / MOST_GAIN) ** -EVENNESS).astype(np.float32)
         gains |= dict.fromkeys(group, gain)
-    return gains | {origin: np.tile(gains[name], 4) for name, origin in body.shuffled.items()}
+    return with_shuffled(body, gains)
+
+
+def with_shuffled(body: Body, gains: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Gains of tensors, and of those that they are shuffles of."""
+    return {**gains, **{origin: np.tile(gains[name], 4) for name, origin in body.shuffled.items()}}
 
 
 def _shuffle(values: Floats) -> Floats:
     """Samples 4C×K, the first axis (row, column, channel), as C×4K."""
     parts = values.reshape(4, len(values) // 4, -1)
     return np.ascontiguousarray(parts.transpose(1, 0, 2)).reshape(parts.shape[1], -1)
-
-
-def _groups(body: Body) -> list[set[str]]:
-    """Tensors that must have the same gains: those that are summed, or made by a ReLU."""
-    groups = {str(node.output[0]): {str(node.output[0])} for node in body.nodes[:-1]}
-    for node in body.nodes[1:-1]:
-        if node.op_type in ("Add", "Relu"):
-            # what is added to the running sum gets its gains on the way there
-            bound = {*node.input, *node.output} - body.updates
-            joined = set().union(*(groups[name] for name in bound))
-            groups |= dict.fromkeys(joined, joined)
-    origins = set(body.shuffled.values())
-    unique = {id(group): group for group in groups.values()}.values()
-    return [group for group in unique if group.isdisjoint(origins)]
 
 
 def _best(rows: Floats, cuts: NDArray[np.float32], low: int, high: int) -> Floats:
