@@ -137,6 +137,16 @@ def test_mixture_learns_and_filters():
     assert ((restored - clean) ** 2).mean() < 0.25 / 6
 
 
+def test_factors_are_kept_in_fewer_bits():
+    numbers = np.array([[0.0, 1.0, -3.0], [1 / 3, -1e-7 / 3, 1e4 / 3]])
+    short = epll.shortened(numbers)
+    assert short.dtype == np.float32
+    assert short[0] == pytest.approx(numbers[0], abs=0)
+    assert short[1] == pytest.approx(numbers[1], rel=2.0**-epll.KEPT_BITS)
+    assert np.all(short.view(np.uint32) % 2 ** (24 - epll.KEPT_BITS) == 0)
+    assert np.all(short[1] != numbers[1].astype(np.float32))
+
+
 def test_epll_cleans_the_border_too():
     """Few patches cover the outermost pixels; that must not leave noise in them."""
     flat = np.full((40, 40), 0.5, np.float32)
