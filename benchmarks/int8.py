@@ -1,12 +1,14 @@
 """What the 8-bit version of a model gains and where it loses, beside its float version.
 
-    python benchmarks/int8.py MODEL PICTURE... [--side 1000] [--runs 5] [--out FILE.json]
+    python benchmarks/int8.py MODEL PICTURE... [--side 1000] [--runs 5] [--pairs NOISY CLEAN]
+                              [--out FILE.json]
 
 Speed: both versions take turns on one random picture of side × side pixels, with 1 and 2 threads;
 processor seconds, which a busy machine disturbs least, and wall seconds; medians. Quality:
 clean pictures of 16 bits (8-bit ones count as such) under Gaussian noise of several levels, level
 0 included: PSNR of both versions, what the 8-bit one changes (largest and root mean square, in
-gray levels of 255), and what tiles change in each version.
+gray levels of 255), and what tiles change in each version. With --pairs, two folders of files of
+the same names, also the PSNR of both versions on real noise, answers in the pictures' own depth.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from degrain import Denoiser, files, load_model
 from degrain.engines.onnx import OnnxEngine
 from degrain.metrics import psnr
+from degrain.train.data import read_pairs, to_channels
 from degrain.zoo.store import int8_partner
 
 LEVELS_255 = (0, 1, 2, 5, 10, 15, 25, 50, 75)
@@ -35,6 +38,7 @@ def main() -> None:
     parser.add_argument("pictures", nargs="*", type=Path)
     parser.add_argument("--side", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--pairs", type=Path, nargs=2, metavar=("NOISY", "CLEAN"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result = {
@@ -43,6 +47,7 @@ def main() -> None:
         "runs": options.runs,
         "speed": [speed(options.model, n, options.side, options.runs) for n in (1, 2)],
         "levels": quality(options.model, options.pictures) if options.pictures else [],
+        "pairs": on_pairs(options.model, *options.pairs) if options.pairs else {},
     }
     text = json.dumps(result, indent=1)
     print(text)
@@ -97,6 +102,21 @@ def quality(model: str, paths: list[Path]) -> list[dict[str, Any]]:
         worst = {key: max(v) if key.endswith("max") else fmean(v) for key, v in found.items()}
         rows.append({"sigma": level, **{key: round(v, 5) for key, v in worst.items()}})
     return rows
+
+
+def on_pairs(model: str, noisy: Path, clean: Path) -> dict[str, float]:
+    """Mean PSNR of both versions over pairs, and the most that one picture loses."""
+    channels, gray = load_model(model).channels, load_model(model).gray
+    packs = read_pairs(noisy, clean)
+    pages = [[to_channels(x, channels, gray) for x in packed.pictures] for packed in packs]
+    found = {
+        f"psnr_{name}": [psnr(good, denoiser(bad)) for bad, good in zip(*pages, strict=True)]
+        for name in ("float", "int8")
+        for denoiser in [Denoiser(model, precision=name)]
+    }
+    lost = np.subtract(*found.values())
+    means = {key: round(fmean(values), 3) for key, values in found.items()}
+    return {**means, "most_lost": round(float(lost.max()), 3)}
 
 
 def as_floats(path: Path, channels: int) -> Any:
