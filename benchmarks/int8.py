@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from degrain import Denoiser, files, load_model
+from degrain.depth import unit_floats
 from degrain.engines.onnx import OnnxEngine
 from degrain.metrics import psnr
 from degrain.train.data import read_pairs, to_channels
@@ -110,7 +111,10 @@ def on_pairs(model: str, noisy: Path, clean: Path) -> dict[str, float]:
     packs = read_pairs(noisy, clean)
     pages = [[to_channels(x, channels, gray) for x in packed.pictures] for packed in packs]
     found = {
-        f"psnr_{name}": [psnr(good, denoiser(bad)) for bad, good in zip(*pages, strict=True)]
+        f"psnr_{name}": [
+            psnr(unit_floats(good), unit_floats(denoiser(bad)))
+            for bad, good in zip(*pages, strict=True)
+        ]
         for name in ("float", "int8")
         for denoiser in [Denoiser(model, precision=name)]
     }
