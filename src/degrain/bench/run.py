@@ -318,6 +318,7 @@ def _judge(method: Method, noise: str, clean: Floats, noisy: Floats) -> Row:
 
 def _facts(suite: Suite, threads: int | None) -> Row:
     """What is the same for all rows of one run."""
+    cores = available_threads()
     return {
         "format": FORMAT,
         "rules": suite.rules,
@@ -327,6 +328,6 @@ def _facts(suite: Suite, threads: int | None) -> Row:
         "seed": suite.seed,
         "threads": threads,
         "versions": versions(),
-        "machine": f"{machine()}, {available_threads()} cores",
+        "machine": f"{machine()}, {cores} core{'s' if cores > 1 else ''}",
         "commit": commit(),
     }
