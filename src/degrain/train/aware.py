@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from degrain.train.body import Body, Floats, read_from_bytes
+from degrain.train.progress import shown
 from degrain.train.qdq import LEVELS, ZERO, Numbers
 from degrain.train.ranges import gain_groups, with_gains, with_shuffled
 
@@ -64,7 +65,7 @@ def fine_tune(body: Body, numbers: Numbers, lessons: Lessons, steps: int = STEPS
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         wanted = torch.cat([net.exact(part) for part in heads.split(BATCH)])
-    for step in range(steps):
+    for step in shown(range(steps), "fine-tuning", "step"):
         for group, lr in zip(optimizer.param_groups, first, strict=True):
             group["lr"] = lr * (1 - step / steps)
         chosen = torch.randint(len(heads), (BATCH,), generator=generator)

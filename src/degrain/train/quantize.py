@@ -28,6 +28,7 @@ from degrain.noise import parse_noise
 from degrain.train.aware import STEPS, Lessons, fine_tune
 from degrain.train.body import Body, Floats, read_body
 from degrain.train.data import Pack, load, split, to_channels
+from degrain.train.progress import shown
 from degrain.train.qdq import Numbers, write_qdq
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.train.watch import Validation
@@ -190,7 +191,8 @@ def _lessons(probe: Probe, packed: Pack, specs: Sequence[str], steps: int) -> Le
     side = min(CROP, max(sides))
     large = [p for p, shorter in zip(packed.pictures, sides, strict=True) if shorter >= side]
     heads, errors = [], []
-    for k in rng.integers(len(large), size=max(CROPS, min(steps, MOST_CROPS))):
+    chosen = rng.integers(len(large), size=max(CROPS, min(steps, MOST_CROPS)))
+    for k in shown(chosen, "making noisy crops", "crop"):
         top, left = (rng.integers(size - side + 1) for size in large[k].shape[:2])
         clean = probe.pixels(large[k][top : top + side, left : left + side])
         noisy = next(noises).add(clean, rng).astype(np.float32)
@@ -225,7 +227,7 @@ def _loss(card: ModelCard, output: Path, packed: Pack, specs: Sequence[str]) -> 
     ).sets
     floats, int8 = OnnxEngine(card.path), OnnxEngine(output, fused=False)
     loss = {}
-    for name, pairs in sets.items():
+    for name, pairs in shown(sets.items(), "measuring", "noise"):
         lost = [
             _decibels(_with_gain(int8, x.numpy()), x.numpy(), y.numpy())
             - _decibels(floats, x.numpy(), y.numpy())

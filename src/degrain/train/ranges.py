@@ -69,6 +69,11 @@ def with_gains(
     return made
 
 
+def with_shuffled(body: Body, gains: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Gains of tensors, and of those that they are shuffles of."""
+    return {**gains, **{origin: np.tile(gains[name], 4) for name, origin in body.shuffled.items()}}
+
+
 def gain_groups(body: Body) -> list[set[str]]:
     """Tensors that must have the same gains: those that are summed, or made by a ReLU."""
     groups = {str(node.output[0]): {str(node.output[0])} for node in body.nodes[:-1]}
@@ -119,11 +124,6 @@ def _gains(body: Body, samples: Mapping[str, Floats]) -> dict[str, Floats]:
         gain = (np.maximum(needed, 1 / MOST_GAIN) ** -EVENNESS).astype(np.float32)
         gains |= dict.fromkeys(group, gain)
     return with_shuffled(body, gains)
-
-
-def with_shuffled(body: Body, gains: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Gains of tensors, and of those that they are shuffles of."""
-    return {**gains, **{origin: np.tile(gains[name], 4) for name, origin in body.shuffled.items()}}
 
 
 def _shuffle(values: Floats) -> Floats:
