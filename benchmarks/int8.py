@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from degrain import Denoiser, files, load_model
+from degrain.bench.provenance import machine
 from degrain.depth import unit_floats
 from degrain.engines.onnx import OnnxEngine
 from degrain.metrics import psnr
@@ -44,6 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     result = {
         "model": options.model,
+        "machine": machine(),
         "side": options.side,
         "runs": options.runs,
         "speed": [speed(options.model, n, options.side, options.runs) for n in (1, 2)],

@@ -1,4 +1,6 @@
-"""Put the measured tables into README.md, between its marks; nothing is measured here.
+"""Put the measured tables into README.md and the page on 8 bits, between their marks.
+
+Nothing is measured here.
 
 Run from the repository root: `python benchmarks/readme_tables.py`.
 """
@@ -6,6 +8,7 @@ Run from the repository root: `python benchmarks/readme_tables.py`.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import tomllib
@@ -14,7 +17,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from degrain import load_model
 from degrain.bench.tables import Comparison, read_comparisons
+from degrain.engines.precision import good_levels
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -47,11 +52,15 @@ TOLD = {
     f"the same, told the best of {COUNT} levels (`--sigma`)": "degrain-{kind}@",
     f"FFDNet, told the best of {COUNT} levels": "onnx:ffdnet_{kind}.onnx@",
 }
+IN_BYTES = tuple(
+    f"degrain-{kind}{size}" for size in ("", "-fast") for kind in ("gray", "color", "photo")
+)
+LOST = ("2", "5", "10", "15", "25", "50", "75")
 PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the pages."""
     tables = {
         "quality": quality(),
         "real": real(),
@@ -59,13 +68,19 @@ def main() -> None:
         "papers": papers(),
         "adversarial": adversarial(),
     }
-    page = ROOT / "README.md"
+    fill("README.md", tables)
+    fill("docs/how-to/twice-as-fast.md", {"lost": lost(), "faster": faster()})
+
+
+def fill(name: str, tables: dict[str, str]) -> None:
+    """Write a page with tables in their places."""
+    page = ROOT / name
     text, count = PLACE.subn(
         lambda match: f"{match[1]}\n{tables[match[2]]}\n\n{match[3]}",
         page.read_text(encoding="utf-8"),
     )
     if count != len(tables):
-        sys.exit(f"README.md has {count} places for tables, not {len(tables)}")
+        sys.exit(f"{name} has {count} places for tables, not {len(tables)}")
     page.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -214,6 +229,41 @@ def timing(name: str, result: dict[str, Any]) -> str:
     seconds = result["seconds"]
     shown = f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
     return row([name, shown, f"{result['peak_mb']:.0f} MB"])
+
+
+def lost() -> str:
+    """What networks lose in 8 bits: their cards, the real pairs, and where `auto` takes them."""
+    head = ["dB lost at σ", *LOST, "`camera`", "25 real pairs", "`auto`, σ"]
+    lines = [row(head), "|" + len(head) * "---|"]
+    for name in IN_BYTES:
+        card = load_model(name)
+        specs = [*(f"gaussian:{level}" for level in LOST), "camera"]
+        losses = (f"{card.int8_loss[s]:.3f}" if s in card.int8_loss else "" for s in specs)
+        pairs = read_json(f"int8/{name}.json")["pairs"]
+        real = f"{pairs['psnr_float'] - pairs['psnr_int8']:.2f}" if pairs else ""
+        low, high = good_levels(card) or (0, 0)
+        lines.append(row([f"`{name}`", *losses, real, f"{math.ceil(low)} to {math.floor(high)}"]))
+    return "\n".join(lines)
+
+
+def faster() -> str:
+    """How many times faster networks are in 8 bits."""
+    lines = [
+        "| times faster, 1 megapixel, processor seconds (wall) | 1 thread | 2 threads |",
+        "|---|---|---|",
+    ]
+    results = {name: read_json(f"int8/{name}.json") for name in IN_BYTES}
+    for name, result in results.items():
+        times = (f"{each['cpu_ratio']:.1f} ({each['wall_ratio']:.1f})" for each in result["speed"])
+        lines.append(row([f"`{name}`", *times]))
+    runs, machines = ({result[key] for result in results.values()} for key in ("runs", "machine"))
+    lines += ["", f"Medians of {join(runs)} turns on two cores; {join(machines)}."]
+    return "\n".join(lines)
+
+
+def join(values: Iterable[Any]) -> str:
+    """Values in their order, with commas between."""
+    return ", ".join(sorted(map(str, values)))
 
 
 def read_json(name: str) -> dict[str, Any]:

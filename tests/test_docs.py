@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,10 @@ def test_every_option_is_in_the_reference(verb, capsys):
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
     text = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
     assert options - set(re.findall(r"--[a-z][a-z-]+", text)) == set()
+
+
+def test_the_page_on_8_bits_says_what_the_cards_say() -> None:
+    script = runpy.run_path(str(ROOT / "benchmarks" / "readme_tables.py"))
+    page = (ROOT / "docs" / "how-to" / "twice-as-fast.md").read_text(encoding="utf-8")
+    assert script["lost"]() in page
+    assert script["faster"]() in page

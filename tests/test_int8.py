@@ -28,7 +28,15 @@ from degrain.train.aware import EightBits, Lessons, fine_tune, head_gains
 from degrain.train.body import Body, read_body
 from degrain.train.data import Pack
 from degrain.train.qdq import Numbers, write_qdq
-from degrain.train.quantize import LEVELS_255, SUITS_255, Probe, _lessons, _samples, quantize
+from degrain.train.quantize import (
+    LEAST_ERROR,
+    LEVELS_255,
+    SUITS_255,
+    Probe,
+    _lessons,
+    _samples,
+    quantize,
+)
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.zoo.card import ModelCard, read_card, write_card
 from degrain.zoo.store import int8_partner
@@ -240,6 +248,9 @@ def test_what_is_fine_tuned_is_the_network_in_the_file(
     first = numbers_of(body, {name: by_channel(found[name]) for name in body.signed})
     lessons = Lessons(found[head], np.full(len(x), 1e-4, np.float32))
     tuned = fine_tune(body, first, lessons, steps=100)
+    for part in ("weights", "kernel_scales", "scales", "gains"):
+        before, after = getattr(first, part), getattr(tuned, part)
+        assert all(not np.allclose(after[name], before[name], rtol=1e-4) for name in before), part
     assert rounding_error(tuned) < 0.95 * rounding_error(first)
 
 
@@ -388,8 +399,11 @@ def test_noises_take_turns(quantized, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("degrain.train.quantize.SUITS_255", 0.0)  # the contrast stays
     packed = Pack(("even",), (0,), (np.full((80, 80, 1), 128, np.uint8),))
     probe = Probe(read_body(quantized[1].path), quantized[1])
-    strengths = _lessons(probe, packed, ["gaussian:2", "gaussian:60"], 4).heads.std((2, 3)).max(1)
+    lessons = _lessons(probe, packed, ["gaussian:2", "gaussian:60"], 4)
+    strengths = lessons.heads.std((2, 3)).max(1)
     assert min(strengths[1::2]) > 2 * max(strengths[::2])
+    # a nearly clean crop does not count a thousand times as much as a noisy one
+    assert lessons.errors.min() >= LEAST_ERROR
 
 
 def test_gains_of_channels_change_nothing_but_the_rounding(quantized) -> None:

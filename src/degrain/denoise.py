@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrain import tiling
+from degrain import pil, tiling
 from degrain.arrays import check_array, check_finite
 from degrain.depth import to_dtype, to_float
 from degrain.engines.precision import check_precision
@@ -152,7 +152,7 @@ class Denoiser:
         wishes = _Wishes(strength, sigma, on_progress)
         if isinstance(image, str | Path):
             return self._from_path(Path(image), wishes)
-        if _is_pil(image):
+        if pil.is_pil(image):
             return self._pil(image, wishes)
         if isinstance(image, np.ndarray):
             return self._array(image, wishes)
@@ -257,23 +257,7 @@ class Denoiser:
         return clean[..., 0] if clean.shape[2] == 1 else clean
 
     def _pil(self, image: Any, wishes: _Wishes) -> Any:
-        """PIL image in, PIL image out; its info (profile, EXIF) stays with it."""
-        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16", "F"):
-            msg = (
-                f"PIL images of mode {image.mode} are not supported; give this one as "
-                f"{_pil_way_out(image.mode)}."
-            )
-            raise PictureError(msg)
-        if "transparency" in image.info:
-            msg = (
-                "A PIL image whose transparency is one of its colors would lose it; give this one "
-                f"as image.convert({'LA' if image.mode == 'L' else 'RGBA'!r})."
-            )
-            raise PictureError(msg)
-        clean = self._array(np.asarray(image), wishes)
-        result = sys.modules["PIL.Image"].fromarray(clean)
-        result.info = dict(image.info)
-        return result
+        return pil.like(image, self._array(pil.pixels_of(image), wishes))
 
     def _array(self, image: NDArray[Any], wishes: _Wishes) -> NDArray[Any]:
         if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
@@ -377,20 +361,6 @@ class _Report:
         self._done += pixels
         if self._on_progress is not None:
             self._on_progress(self._done / self._total)
-
-
-def _is_pil(image: Any) -> bool:
-    """Whether this is a PIL image, found out without importing PIL."""
-    pil = sys.modules.get("PIL.Image")
-    return pil is not None and isinstance(image, pil.Image)
-
-
-def _pil_way_out(mode: str) -> str:
-    """What to make of a PIL image first, in Python."""
-    if mode.startswith("I"):
-        return 'numpy.asarray(image).astype("uint16")'  # convert() would clip at 255
-    targets = {"1": "L", "La": "LA", "P": "RGBA", "PA": "RGBA", "RGBa": "RGBA"}
-    return f"image.convert({targets.get(mode, 'RGB')!r})"
 
 
 class _CallableModule(ModuleType):

@@ -13,6 +13,7 @@ from degrain.bench.baselines import epll, foe
 from degrain.bench.suites import Floats, Suite, make_suite
 from degrain.errors import PictureError, UsageError
 from degrain.outputs import check_writable
+from degrain.progress import shown
 
 Learned = Mapping[str, NDArray[np.float32]]
 SIGMAS_255 = (5.0, 15.0, 25.0, 50.0, 75.0)
@@ -97,10 +98,8 @@ def learn(name: str, data: Path, output: Path, *, effort: float, seed: int = 0) 
 
 def gray_pictures(data: Path, least: int) -> Iterator[Floats]:
     """Gray pictures with both sides of at least `least`; bad files are named and left out."""
-    from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
-
     suite: Suite = make_suite(data, gray=True)
-    for name in tqdm(suite.names, desc="reading", disable=None, file=sys.stderr):
+    for name in shown(suite.names, "reading", "picture"):
         try:
             picture = suite.clean(name)
         except PictureError as error:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from degrain.progress import shown
 from degrain.train.body import Body, Floats, read_from_bytes
-from degrain.train.progress import shown
 from degrain.train.qdq import LEVELS, ZERO, Numbers
 from degrain.train.ranges import gain_groups, with_gains, with_shuffled
 

@@ -25,10 +25,10 @@ from degrain.engines.protocol import Engine
 from degrain.errors import TrainingError, UsageError
 from degrain.estimate import noise_level_255, rms
 from degrain.noise import parse_noise
+from degrain.progress import shown
 from degrain.train.aware import STEPS, Lessons, fine_tune
 from degrain.train.body import Body, Floats, read_body
 from degrain.train.data import Pack, load, split, to_channels
-from degrain.train.progress import shown
 from degrain.train.qdq import Numbers, write_qdq
 from degrain.train.ranges import even_out, kernel_scales, tensor_scale
 from degrain.train.watch import Validation

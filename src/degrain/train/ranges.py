@@ -26,7 +26,8 @@ MOST_GAIN = 8.0
 """No channel counts as smaller than the largest by more than this factor."""
 EVENNESS = 0.5
 """0: channels stay as they are; 1: they all need the same scale. Halfway, because what tensors gain
-the kernels that read them lose: their inputs come to differ (benchmarks/LOG.md)."""
+the kernels that read them lose: their inputs come to differ (benchmarks/LOG.md). Where fine-tuning
+begins: it learns how far (`degrain.train.aware`)."""
 
 
 def even_out(
