@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from degrain.camera import Shot
 from degrain.cli import main
@@ -81,7 +82,10 @@ PHOTOGRAPHS = {"fast": True, "noise": "camera", "enlarge": 2.0, "leaves": 0.5, "
 """Crops are drawn twice as large."""
 
 
-@pytest.mark.parametrize("options", [{}, PHOTOGRAPHS])
+DRAWN = {"leaves": 0.5}
+
+
+@pytest.mark.parametrize("options", [{}, PHOTOGRAPHS, DRAWN])
 def test_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
@@ -188,6 +192,31 @@ def test_what_is_said_of_a_run_is_about_its_own_noise_and_name(tmp_path: Path) -
     assert ("the pairs" in title, set(figures)) == (True, {"pairs"})
     assert load_model(tmp_path / "cells.onnx").name == "cells"
     assert load_model(tmp_path / "grains" / "model.onnx").name == "grains"
+
+
+def test_crops_are_drawn_over_whatever_the_noise(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    draw_over = fit.draw_over
+
+    def watched(pictures: Tensor, share: float, *sources: Any) -> tuple[Tensor, list[int]]:
+        shares.append(share)
+        return draw_over(pictures, share, *sources)
+
+    monkeypatch.setattr(fit, "draw_over", watched)
+    plain = run(folder, tmp_path / "plain", steps=3)
+    assert not shares, "a recipe that does not say so takes pictures as they are"
+    drawn = run(folder, tmp_path / "drawn", steps=3, leaves=0.75)
+    assert shares == [0.75] * 3
+    assert not same_weights(plain.net, drawn.net)
+
+
+def test_drawing_wants_a_share_and_clean_pictures(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"0 to 1, not 1\.5"):
+        run(folder, tmp_path / "run", steps=1, leaves=1.5)
+    with pytest.raises(UsageError, match="leave --drawn out"):
+        train("tiny-gray", pairs=(folder, folder), run=tmp_path / "run", steps=1, leaves=0.5)
 
 
 def test_pairs_must_match(tmp_path: Path) -> None:

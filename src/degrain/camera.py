@@ -52,6 +52,7 @@ from degrain.camera_stages import (
     smooth_along_lines,
     srgb_from_linear,
     tone,
+    untone,
 )
 from degrain.jpeg import through_jpeg
 
@@ -75,11 +76,12 @@ class Shot:
         brightness: gain of all channels after the sensor.
         red, blue: white balance, gains against green.
         camera_from_rgb: linear sRGB to the camera's colors, 3×3.
-        contrast: of the tone curve, see `camera_stages.tone`.
+        contrast, lift: of the tone curve, see `camera_stages.tone`.
         first_red: row and column of the first red pixel of the mosaic, 0 or 1 each.
         correction: of the demosaicing, 0..1, see `camera_stages.demosaic`.
         line_px: smoothing along lines, see `camera_stages.smooth_along_lines`; 0: none.
-        coring, coring_px: smoothing of small steps, see `camera_stages.core`; 0: none.
+        coring, coring_px, fine_px: smoothing of small steps, see `camera_stages.core`; a coring
+            of 0: none.
         luma_px, chroma_px: smoothing in the camera, standard deviations in pixels of the sensor.
         sharpening: amount of unsharp masking.
         scale: pixels of the picture per pixel of the sensor, along one side.
@@ -95,11 +97,13 @@ class Shot:
     blue: float = 1.0
     camera_from_rgb: Matrix = IDENTITY
     contrast: float = 1.0
+    lift: float = 1.0
     first_red: tuple[int, int] = (0, 0)
     correction: float = 0.0
     line_px: float = 0.0
     coring: float = 0.0
     coring_px: float = 0.0
+    fine_px: float = 1.0
     luma_px: float = 0.0
     chroma_px: float = 0.0
     sharpening: float = 0.0
@@ -183,9 +187,9 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     """The noise at the sensor's size, H×W×3.
 
     Args:
-        around: clean, with `MARGIN` pixels more on every side, (H+28)×(W+28)×3 in 0..1.
+        around: clean, with `MARGIN` pixels more on every side, (H+32)×(W+32)×3 in 0..1.
         shot: the parameters.
-        normal: standard normal random numbers, (H+28)×(W+28).
+        normal: standard normal random numbers, (H+32)×(W+32).
     """
     raw = to_raw(around, shot)
     noise = sensor_noise(mosaic(raw, shot.first_red), shot.gain, shot.readout, normal)
@@ -195,7 +199,7 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     gray = np.array(LUMA, np.float32)
     noise, picture = finished - around[inner, inner], finished @ gray
     both = smooth_along_lines(np.dstack([noise, picture]), picture, shot.line_px)
-    noise = core(both[..., :3], both[..., 3], shot.coring, shot.coring_px)
+    noise = core(both[..., :3], both[..., 3], shot.coring, shot.coring_px, shot.fine_px)
     return fade(retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening), shot.color)
 
 
@@ -204,7 +208,7 @@ def to_raw(x: Floats, shot: Shot) -> Floats:
 
     Undoes tone curve, gamma, color matrix and gains, in this order (Brooks et al. 2019).
     """
-    light = linear_from_srgb(tone(x, 1 / shot.contrast))
+    light = linear_from_srgb(untone(x, shot.contrast, shot.lift))
     return apply_matrix(light, np.array(shot.camera_from_rgb)) / shot.gains
 
 
@@ -212,7 +216,7 @@ def develop(raw: Floats, shot: Shot) -> Floats:
     """The inverse of `to_raw`; what lies beyond black and white is clipped, as in a camera."""
     rgb_from_camera = np.linalg.inv(np.array(shot.camera_from_rgb))
     light = apply_matrix(raw * shot.gains, rgb_from_camera)
-    return tone(srgb_from_linear(light), shot.contrast)
+    return tone(srgb_from_linear(light), shot.contrast, shot.lift)
 
 
 # Where the shares and ranges come from: docs/explanation/camera-noise.md
@@ -237,6 +241,7 @@ def draw_camera(rng: np.random.Generator) -> Shot:
     """The parameters of a picture with camera noise."""
     gain, readout = _draw_noise_level(rng)
     luma_px, chroma_px = _draw_smoothing(rng)
+    contrast, lift = _draw_tone(rng)
     return Shot(
         color=_draw_color(rng),
         gain=gain,
@@ -245,7 +250,8 @@ def draw_camera(rng: np.random.Generator) -> Shot:
         red=rng.uniform(1.9, 2.4),
         blue=rng.uniform(1.5, 1.9),
         camera_from_rgb=_draw_matrix(rng),
-        contrast=rng.uniform(1, 1.5),
+        contrast=contrast,
+        lift=lift,
         first_red=(int(rng.integers(2)), int(rng.integers(2))),
         correction=rng.uniform(0, 1),
         luma_px=luma_px,
@@ -256,6 +262,7 @@ def draw_camera(rng: np.random.Generator) -> Shot:
         line_px=rng.uniform(0.4, 1.6) if rng.random() < 0.5 else 0.0,
         coring=rng.uniform(0.5, 3) if rng.random() < 0.5 else 0.0,
         coring_px=rng.uniform(0, 2),
+        fine_px=rng.uniform(0.7, 2.5),
     )
 
 
@@ -267,6 +274,12 @@ def _draw_noise_level(rng: np.random.Generator) -> tuple[float, float]:
     log_gain = rng.uniform(np.log(5e-5), np.log(0.012))
     log_variance = 2.18 * log_gain + 1.2 + rng.normal(0, 0.26)
     return float(np.exp(log_gain)), float(np.exp(log_variance / 2))
+
+
+def _draw_tone(rng: np.random.Generator) -> tuple[float, float]:
+    """Contrast and lift; near black the curve is x^(contrast · lift), up to the curve of Brooks."""
+    lift = rng.uniform(0.5, 1)
+    return rng.uniform(1, 1.5) / lift, lift
 
 
 def _draw_smoothing(rng: np.random.Generator) -> tuple[float, float]:

@@ -18,16 +18,17 @@ Bools = NDArray[np.bool_]
 REACH = 2
 """Half of the filters of 5×5 taps in `smooth_along_lines` and `core`, less the middle."""
 
+FINE_REACH = 4
+"""The same of the filter that tells in `core` what is fine, 9×9 taps."""
+
 DEMOSAIC_MARGIN = 2
 BLUR_MARGIN = 4
-LINE_MARGIN = CORE_MARGIN = 2 * REACH
-"""Pixels lost on every side: half of a 5×5 or 9×9 filter, or of two of 5×5."""
+LINE_MARGIN = 2 * REACH
+CORE_MARGIN = FINE_REACH + REACH
+"""Pixels lost on every side: half of a filter, or of two one after the other."""
 
 LINES = ((0, 1), (1, 1), (1, 0), (1, -1))
 """The directions of `smooth_along_lines`: rows down and columns to the right."""
-
-FINE_PX = 1.0
-"""What is finer than a Gaussian filter of this standard deviation is what `core` looks at."""
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G and B in gray (ITU-R BT.601)."""
@@ -47,13 +48,25 @@ def srgb_from_linear(light: Floats) -> Floats:
     return np.where(light <= np.float32(0.0031308), light * np.float32(12.92), power)
 
 
-def tone(x: Floats, contrast: float) -> Floats:
-    """An S-shaped tone curve on 0..1, x^c / (x^c + (1 - x)^c): slope c at one half.
+def tone(x: Floats, contrast: float, lift: float = 1.0) -> Floats:
+    """An S-shaped tone curve on 0..1: u^c / (u^c + (1 - u)^c) with u = x^lift.
 
-    Its inverse is the same curve with 1 / c. Brooks et al. (CVPR 2019) use 3x² - 2x³, which c = 1.5
-    follows to 0.009; this one can be steeper or flatter and still be undone.
+    With lift = 1 its slope at one half is c and its inverse the same curve with 1 / c. Brooks et
+    al. (CVPR 2019) use 3x² - 2x³, which c = 1.5 follows to 0.009; this one can be steeper or
+    flatter and still be undone. A lift below 1 makes middle tones lighter and presses light ones
+    together, as cameras do to keep highlights.
     """
     x = np.clip(x, 0, 1)  # rounding may lead a little beyond, where powers are not numbers
+    return _s_curve(x ** np.float32(lift), contrast)
+
+
+def untone(y: Floats, contrast: float, lift: float = 1.0) -> Floats:
+    """The inverse of `tone`."""
+    u: Floats = _s_curve(np.clip(y, 0, 1), 1 / contrast) ** np.float32(1 / lift)
+    return u
+
+
+def _s_curve(x: Floats, contrast: float) -> Floats:
     dark: Floats = np.power(x, np.float32(contrast))
     light: Floats = np.power(np.float32(1) - x, np.float32(contrast))
     return dark / (dark + light)
@@ -215,8 +228,10 @@ def line_kernels(sigma_px: float) -> Floats:
     return kernels
 
 
-def core(noise: Floats, picture: Floats, coring: float, spread_px: float) -> Floats:
-    """Noise whose faint fine part is smoothed away; H×W×C gives (H-8)×(W-8)×C.
+def core(
+    noise: Floats, picture: Floats, coring: float, spread_px: float, fine_px: float = 1.0
+) -> Floats:
+    """Noise whose faint fine part is smoothed away; H×W×C gives (H-12)×(W-12)×C.
 
     Cameras take small steps for noise and large ones for the picture ("coring", as old as
     television: J. P. Rossi, "Digital techniques for reducing television noise", SMPTE Journal
@@ -228,14 +243,15 @@ def core(noise: Floats, picture: Floats, coring: float, spread_px: float) -> Flo
         picture: the noisy gray picture in which the camera looks for detail, H×W.
         coring: steps that are halved, in standard deviations of the noise's own; 0 only cuts.
         spread_px: standard deviation of the window of five taps that a step counts for.
+        fine_px: what is finer than a Gaussian filter of this standard deviation is smoothed.
     """
-    cut = slice(REACH, -REACH)
+    inner, cut = slice(FINE_REACH, -FINE_REACH), slice(REACH, -REACH)
     if not coring:
-        return noise[cut, cut][cut, cut]
-    smooth = blur(noise, FINE_PX, REACH)
-    fine = noise[cut, cut] - smooth
+        return noise[inner, inner][cut, cut]
+    smooth = blur(noise, fine_px, FINE_REACH)
+    fine = noise[inner, inner] - smooth
     limit = (np.float32(coring) * (fine @ _luma(noise)).std()) ** 2
-    step = picture[cut, cut] - blur(picture[..., None], FINE_PX, REACH)[..., 0]
+    step = picture[inner, inner] - blur(picture[..., None], fine_px, FINE_REACH)[..., 0]
     strength = blur(step[..., None] ** 2, spread_px, REACH)
     kept: Floats = strength / (strength + limit + np.float32(1e-12))
     return smooth[cut, cut] + kept * fine[cut, cut]

@@ -177,6 +177,8 @@ class Train:
     """What is made small, instead of the recipe's."""
     teacher: Annotated[str | None, arg(metavar="MODEL|RUN")] = None
     """Learn from the answers of this better U-Net too, which makes small batches less noisy."""
+    drawn: Annotated[float | None, arg(metavar="SHARE")] = None
+    """Share of the crops that get shapes and letters drawn over them, instead of the recipe's."""
     lr: Annotated[float | None, arg(metavar="X")] = None
     """First step length, instead of the recipe's; a smaller one suits fine-tuning."""
     seed: Annotated[int | None, arg(metavar="N")] = None

@@ -38,6 +38,7 @@ def train_run(options: Train) -> int:
             crop=options.crop,
             loss=options.loss,
             teacher=options.teacher,
+            leaves=options.drawn,
             lr=options.lr,
             seed=options.seed,
         )
@@ -55,6 +56,8 @@ def _train_three_phase(options: Train) -> int:
     if options.teacher or options.loss:
         msg = "The three phases have losses and a judge of their own: no --loss, no --teacher."
         raise UsageError(msg)
+    if options.drawn is not None:
+        raise UsageError("The three phases train on pictures as they are: leave --drawn out.")
     training = train_three_phase(
         options.recipe,
         run=options.run_folder,

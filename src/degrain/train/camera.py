@@ -7,7 +7,7 @@ unless stated otherwise. Each stage alone: `degrain.train.camera_stages`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -31,16 +31,18 @@ from degrain.train.camera_stages import (
     smooth_along_lines,
     srgb_from_linear,
     tone,
+    untone,
 )
+from degrain.train.drawn import change, draw_over
 from degrain.train.enlarge import enlarge, flatten
 from degrain.train.jpeg import through_jpeg
-from degrain.train.leaves import scatter_leaves
+from degrain.train.seeds import host_source
 
 SOFT_SHARE = 0.9
 """Of the shots with a sensor, see `photograph`."""
 
-SOFTEST_EDGES = 2.5
-"""How many times drawn pictures are enlarged at most: more would leave one edge in each."""
+SHARPEST_EDGES, SOFTEST_EDGES = 1.0, 2.5
+"""How many times drawn pictures are enlarged: more would leave one edge in each."""
 
 SLOW = 49
 """Side in pixels of the window whose mean the noise may move."""
@@ -50,7 +52,7 @@ def take(clean_nchw: Tensor, noise: Camera, generator: torch.Generator | None) -
     """Every picture of a batch as a shot of its own; see `Camera.add` about the channels."""
     count, channels, height, width = clean_nchw.shape
     planes = clean_nchw if channels == 3 else clean_nchw.reshape(-1, 1, height, width)
-    rng = _host_source(clean_nchw, generator)
+    rng = host_source(clean_nchw, generator)
     shots = [draw_shot(rng) for _ in range(len(planes))]
     with torch.autocast(clean_nchw.device.type, enabled=False):  # bfloat16 would show as noise
         noisy = take_shots(planes.float(), shots, generator)
@@ -68,7 +70,7 @@ def photograph(
     filters act on the picture as on its noise, so the clean picture of a shot has gone through the
     same ones, but for those that follow what they see. Besides, nine in ten shots are of parts of
     crops, enlarged, since lenses blur, and flatter. Some crops have shapes drawn over them, since
-    made things are even beside strong edges; these keep their contrast.
+    made things are even beside strong edges, and half of these letters; they keep their contrast.
 
     White noise and clean pictures stay as they are: they teach what must not be smeared. So the
     network may learn from the noise what to expect of the picture: coarse grain comes with soft
@@ -80,42 +82,33 @@ def photograph(
         large_nchw: N×3×2S×2S or N×1×2S×2S in 0..1.
         most: how many times a part of a crop is enlarged at most, see `train.enlarge`.
         generator: on the batch's device.
-        leaves: share of the pictures that get drawn shapes, see `train.leaves`.
+        leaves: share of the pictures that get drawn shapes and letters, see `train.drawn`.
 
     Returns:
         The noisy and the clean pictures, N×C×S×S: of white noise and clean ones the middle.
     """
-    rng = _host_source(large_nchw, generator)
+    rng = host_source(large_nchw, generator)
     shots = [draw_shot(rng) for _ in range(len(large_nchw))]
     soft = [i for i, shot in enumerate(shots) if shot.has_sensor and rng.random() < SOFT_SHARE]
     taken = [i for i, shot in enumerate(shots) if shot.has_sensor]
-    drawn = [i for i in range(len(large_nchw)) if rng.random() < leaves] if leaves else []
-    large_nchw = _change(large_nchw, drawn, lambda x: scatter_leaves(x, generator))
+    large_nchw, drawn = draw_over(large_nchw, leaves, rng, generator)
     side = large_nchw.shape[-1] // 2
     inner = slice(side // 2, side // 2 + side)
     clean = large_nchw[..., inner, inner].clone()
     if taken:
         clean[taken] = F.avg_pool2d(large_nchw[taken], 2)
     natural, made = ([i for i in soft if (i in drawn) is of] for of in (False, True))
-    clean = _change(clean, natural, lambda x: flatten(enlarge(x, most, generator), generator))
-    clean = _change(clean, made, lambda x: enlarge(x, min(most, SOFTEST_EDGES), generator))
-    clean = _change(clean, taken, lambda x: through_filters(x, [shots[i] for i in taken]))
+    clean = change(clean, natural, lambda x: flatten(enlarge(x, most, generator), generator))
+    edges = min(most, SOFTEST_EDGES)
+    clean = change(clean, made, lambda x: enlarge(x, edges, generator, SHARPEST_EDGES))
+    clean = change(clean, taken, lambda x: through_filters(x, [shots[i] for i in taken]))
     if clean.shape[1] == 3:
         gray = [i for i, shot in enumerate(shots) if shot.color == 0 and rng.random() < 0.5]
-        clean = _change(clean, gray, luma_of)
+        clean = change(clean, gray, luma_of)
     noisy = take_shots(clean, shots, generator)
     if taken:
         clean[taken] += local_mean(noisy[taken] - clean[taken])
     return noisy, clean
-
-
-def _change(x: Tensor, chosen: Sequence[int], change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The pictures, of which those chosen are changed; none is changed in place."""
-    if not chosen:
-        return x
-    changed = x.clone()
-    changed[chosen] = change(x[chosen])
-    return changed
 
 
 def local_mean(x: Tensor) -> Tensor:
@@ -188,9 +181,9 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     """The noise at the sensor's size, N×3×H×W.
 
     Args:
-        around: clean, with `MARGIN` pixels more on every side, N×3×(H+28)×(W+28) in 0..1.
+        around: clean, with `MARGIN` pixels more on every side, N×3×(H+32)×(W+32) in 0..1.
         shots: the parameters.
-        normal: standard normal random numbers, N×1×(H+28)×(W+28).
+        normal: standard normal random numbers, N×1×(H+32)×(W+32).
     """
     raw = to_raw(around, shots)
     noise = demosaic(sensor_noise(mosaic(raw, shots), shots, normal), shots)
@@ -211,7 +204,7 @@ def white_noise(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator
 
 def to_raw(x: Tensor, shots: Sequence[Shot]) -> Tensor:
     """Back from finished pictures to the sensor's light, all three colors at each pixel."""
-    light = linear_from_srgb(tone(x, each(x, shots, lambda shot: 1 / shot.contrast)))
+    light = linear_from_srgb(untone(x, shots))
     matrix = each(x, shots, lambda shot: shot.camera_from_rgb)
     return apply_matrix(light, matrix) / _gains(x, shots)
 
@@ -220,7 +213,7 @@ def develop(raw: Tensor, shots: Sequence[Shot]) -> Tensor:
     """The inverse of `to_raw`; what lies beyond black and white is clipped."""
     matrix = each(raw, shots, lambda shot: np.linalg.inv(np.array(shot.camera_from_rgb)))
     light = apply_matrix(raw * _gains(raw, shots), matrix)
-    return tone(srgb_from_linear(light), each(raw, shots, lambda shot: shot.contrast))
+    return tone(srgb_from_linear(light), shots)
 
 
 def _same_size(shot: Shot) -> bool:
@@ -241,9 +234,3 @@ def _gains(x: Tensor, shots: Sequence[Shot]) -> Tensor:
 
 def _randn(x: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-
-
-def _host_source(x: Tensor, generator: torch.Generator | None) -> np.random.Generator:
-    """Random numbers on the host that follow from the device's."""
-    seed = torch.randint(2**62, (1,), generator=generator, device=x.device)
-    return np.random.default_rng(int(seed))

@@ -17,7 +17,7 @@ from degrain.camera import Shot
 from degrain.camera_stages import (
     BLUR_MARGIN,
     CORE_MARGIN,
-    FINE_PX,
+    FINE_REACH,
     LINE_MARGIN,
     LINES,
     LUMA,
@@ -40,9 +40,20 @@ def srgb_from_linear(light: Tensor) -> Tensor:
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def tone(x: Tensor, contrast: Tensor) -> Tensor:
-    """The S-shaped tone curve on 0..1; `contrast` is N×1×1×1."""
+def tone(x: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """The S-shaped tone curve on 0..1; see `camera_stages.tone`."""
     x = x.clamp(0, 1)  # rounding may lead a little beyond, where powers are not numbers
+    lift = each(x, shots, lambda shot: shot.lift)
+    return _s_curve(x**lift, each(x, shots, lambda shot: shot.contrast))
+
+
+def untone(y: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """The inverse of `tone`."""
+    contrast = each(y, shots, lambda shot: 1 / shot.contrast)
+    return _s_curve(y.clamp(0, 1), contrast) ** each(y, shots, lambda shot: 1 / shot.lift)
+
+
+def _s_curve(x: Tensor, contrast: Tensor) -> Tensor:
     dark = x**contrast
     return dark / (dark + (1 - x) ** contrast)
 
@@ -127,7 +138,7 @@ def _along_lines(noise: Tensor, picture: Tensor, kernels: Tensor) -> Tensor:
 
 
 def core(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
-    """See `camera_stages.core`; N×3×H×W and N×1×H×W give N×3×(H-8)×(W-8)."""
+    """See `camera_stages.core`; N×3×H×W and N×1×H×W give N×3×(H-12)×(W-12)."""
     inner = slice(CORE_MARGIN, -CORE_MARGIN)
     chosen = [i for i, shot in enumerate(shots) if shot.coring]
     cored = noise[..., inner, inner]
@@ -139,10 +150,10 @@ def core(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
 
 
 def _cored(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
-    cut = slice(REACH, -REACH)
+    inner, cut = slice(FINE_REACH, -FINE_REACH), slice(REACH, -REACH)
     both = torch.cat([noise, picture], 1)
-    smooth = blur(both, [FINE_PX] * len(shots), REACH)
-    fine = both[..., cut, cut] - smooth
+    smooth = blur(both, [shot.fine_px for shot in shots], FINE_REACH)
+    fine = both[..., inner, inner] - smooth
     spread = luma_of(fine[:, :3]).std((1, 2, 3), correction=0, keepdim=True)
     limit = (each(noise, shots, lambda shot: shot.coring) * spread).square()
     strength = blur(fine[:, 3:].square(), [shot.coring_px for shot in shots], REACH)

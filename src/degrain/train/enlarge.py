@@ -19,19 +19,22 @@ FLATTEST = 0.15
 """The least contrast that is left of a crop."""
 
 
-def enlarge(clean_nchw: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Parts of the crops, each enlarged `LEAST` to `most` times (log-uniform) to a whole, bicubic.
+def enlarge(
+    clean_nchw: Tensor, most: float, generator: torch.Generator, least: float = LEAST
+) -> Tensor:
+    """Parts of the crops, each enlarged `least` to `most` times (log-uniform) to a whole, bicubic.
 
     Args:
         clean_nchw: N×C×S×S, 0..1.
-        most: largest factor, at least 1; below `LEAST` it is the only one.
+        most: largest factor, at least 1; below `least` it is the only one.
         generator: on the crops' device.
+        least: smallest factor.
 
     Returns:
         N×C×S×S, 0..1.
     """
     lots = torch.rand(len(clean_nchw), 3, generator=generator, device=clean_nchw.device)
-    least = min(LEAST, most)
+    least = min(least, most)
     part = (most / least) ** -lots[:, 0] / least
     # From -1 to 1 is the whole crop; the part's center stays so far inside that it fits.
     center = (1 - part)[:, None] * (2 * lots[:, 1:] - 1)

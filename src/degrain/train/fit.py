@@ -30,8 +30,10 @@ from degrain.train.camera import photograph
 from degrain.train.data import CropSource
 from degrain.train.degrade import degrade
 from degrain.train.devices import Processes, autocast, compile_for, exact
+from degrain.train.drawn import draw_over
 from degrain.train.muon import Muon
 from degrain.train.recipes import Recipe
+from degrain.train.seeds import host_source
 from degrain.train.soap import Soap
 from degrain.train.state import State
 from degrain.train.teacher import answer, load_teacher
@@ -203,6 +205,9 @@ def draw_batch(
         elif takes_photographs(recipe, noise):
             noisy, clean = photograph(clean, recipe.enlarge, generator, recipe.leaves)
         else:
+            if recipe.leaves:
+                rng = host_source(clean, generator)
+                clean, _ = draw_over(clean, recipe.leaves, rng, generator)
             noisy = degrade(clean, noise, generator)
     if border:
         noisy = noisy.masked_fill(~inside, OUTSIDE)

@@ -44,8 +44,7 @@ class Recipe:
         crop: side of a crop in pixels.
         enlarge: with the noise `camera`, nine in ten shots of it show parts of crops, enlarged at
             most this many times (`train.camera.photograph`); 1: none.
-        leaves: with the noise `camera`, share of the pictures that have drawn shapes over them
-            (`train.leaves`).
+        leaves: share of the crops that have shapes and letters drawn over them (`train.drawn`).
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
         layer_shares: empty: the net is trained whole. Else it grows from one hidden layer to as

@@ -52,8 +52,8 @@ def train(
         ids: name or file of a list of pictures: train on these only, see `lists.select`.
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
-        changes: fields of the recipe to replace (`noise`, `loss`, `teacher`, `lr`, `seed`, `batch`,
-            `crop`, `steps`, `minutes`); None leaves the recipe's value.
+        changes: fields of the recipe to replace (`noise`, `loss`, `teacher`, `leaves`, `lr`,
+            `seed`, `batch`, `crop`, `steps`, `minutes`); None leaves the recipe's value.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -61,6 +61,8 @@ def train(
     """
     settled = _settle(recipe, run, resume, {**changes, "start": start, "ids": ids})
     parse_noise(settled.noise)
+    if pairs and changes.get("leaves") is not None:
+        raise UsageError("Pairs are taken as they are: leave --drawn out.")
     if settled.layer_shares and start is not None:
         msg = f"{recipe} grows its net layer by layer, so it cannot --start from another's weights."
         raise UsageError(msg)
@@ -125,6 +127,8 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
         given["validation_noise"] = (given["noise"],)
     recipe = dataclasses.replace(recipe, **given)
     _require_loss(recipe)
+    if not 0 <= recipe.leaves <= 1:
+        raise UsageError(f"The share of drawn pictures must be 0 to 1, not {recipe.leaves:g}.")
     return recipe
 
 
