@@ -1,11 +1,13 @@
 """What lies between two networks of one architecture: PSNR along the mean of their weights.
 
     python benchmarks/between.py RECIPE FIRST SECOND --data PATH... [--pairs NOISY CLEAN]
+                                 [--write MODEL.onnx]
 
 FIRST and SECOND are model names, ONNX files or run folders. PATHs are the folders or packs of
 training pictures, of which every 20th is held out, as training does; their middles of 256×256
 pixels count, with noise as floats, not clipped. For each share of SECOND it prints the mean PSNR in
-dB, of clean pictures also the worst; and of real pairs where these are given.
+dB, of clean pictures also the worst; and of real pairs where these are given. With --write the
+network of the last share becomes a file.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from degrain.bench.report import markdown_table
 from degrain.train.data import load, read_pairs, split
+from degrain.train.describe import write_described
 from degrain.train.fit import build_net
 from degrain.train.recipes import Recipe, find_recipe
 from degrain.train.start import load_weights
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, nargs=2, metavar=("NOISY", "CLEAN"))
     parser.add_argument("--noise", nargs="+", default=["gaussian:15", "gaussian:25", "gaussian:50"])
     parser.add_argument("--shares", type=float, nargs="+", default=[0, 0.5, 1])
+    parser.add_argument("--write", type=Path, metavar="MODEL.onnx")
     options = parser.parse_args()
     recipe = find_recipe(options.recipe)
     sets = held_out(recipe, options.data, (CLEAN, *options.noise), options.pairs)
@@ -49,6 +53,8 @@ def main() -> None:
         found = {spec: psnrs(net, pairs) for spec, pairs in sets.items()}
         cells = [f"{fmean(values):.2f}" for values in found.values()]
         rows.append([f"{share:g}", f"{min(found[CLEAN]):.1f}", *cells])
+    if options.write:
+        write_described(net, options.write, recipe.channels)
     print(markdown_table(["share of the second", "clean, worst", *sets], rows))
 
 
