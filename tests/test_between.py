@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from degrain.engines.onnx import OnnxEngine
 from degrain.train import checkpoint
 from degrain.train.fit import build_net
 from degrain.train.recipes import find_recipe
@@ -33,7 +34,8 @@ def test_the_ends_are_the_networks_and_the_middle_their_mean(
     for seed, run in enumerate(runs):
         train("tiny-gray", run=run, data=[pictures], steps=2, seed=seed, quiet=True)
     given = ["tiny-gray", *map(str, runs), "--data", str(pictures), "--noise", "gaussian:25"]
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given])
+    written = tmp_path / "mean.onnx"
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given, "--write", str(written)])
     script = runpy.run_path(str(SCRIPT))
     script["main"]()
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
@@ -50,5 +52,7 @@ def test_the_ends_are_the_networks_and_the_middle_their_mean(
         with torch.no_grad():
             (noisy, clean), *others = sets["gaussian:25"]
             error = (net(noisy) - clean).square().mean()
+            answer = net(noisy).numpy()
         assert not others
         assert float(row[3]) == pytest.approx(float(-10 * error.log10()), abs=0.006)
+    assert OnnxEngine(written).run(noisy.numpy()) == pytest.approx(answer, abs=1e-5), "the last"
