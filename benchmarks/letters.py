@@ -18,6 +18,7 @@ import numpy as np
 
 from degrain.bench.methods import Floats, Method, open_method
 from degrain.bench.report import markdown_table
+from degrain.camera import LUMA
 from degrain.lettering import text_coverage
 from degrain.metrics import psnr
 from degrain.noise import add_noise
@@ -49,7 +50,7 @@ def mean_psnr(method: Method, height_px: int, noise: str, gray: bool) -> float:
     ratios = []
     for number in range(PAGES):
         clean = page(height_px, number)
-        clean = clean.mean(axis=2) if gray else clean
+        clean = clean @ np.array(LUMA, np.float32) if gray else clean
         answer = method.run(add_noise(clean, noise, number), noise)[0]
         ratios.append(psnr(clean, answer))
     return fmean(ratios)

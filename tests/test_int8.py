@@ -364,7 +364,7 @@ def test_the_old_version_stays_until_the_new_one_is_measured(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("degrain.train.quantize._loss", interrupted)
+    monkeypatch.setattr("degrain.train.quantize.measure_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quantize(str(tmp_path / "model.onnx"), [pictures], noise=["poisson:30"], steps=0)
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}

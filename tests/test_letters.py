@@ -85,6 +85,20 @@ def test_some_photographs_get_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not counts
 
 
+def test_drawn_pictures_stay_as_sharp_as_they_are_or_get_softer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    factors: dict[float, float] = {}
+
+    def noted(x: torch.Tensor, most: float, _: torch.Generator, least: float = 1.5) -> torch.Tensor:
+        factors[least] = most
+        return x
+
+    monkeypatch.setattr("degrain.train.camera.enlarge", noted)
+    photograph(torch.rand(60, 3, 32, 32), 8.0, source(), leaves=0.5)
+    assert factors == {1.0: 2.5, 1.5: 8.0}
+
+
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
     return runpy.run_path(str(SCRIPT))
@@ -100,13 +114,18 @@ def test_pages_of_the_benchmark_are_paper_and_ink(script: dict[str, Any]) -> Non
     assert float(np.abs(gray - paper).max()) > 0.9 * script["LEAST_CONTRAST"]
 
 
+@pytest.mark.parametrize("gray", [False, True])
 def test_the_table_has_a_row_for_each_noise_and_method(
-    script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gray: bool,
+    script: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     changes = {"PAGES": 1, "SIDE": 48, "HEIGHTS_PX": (20,), "NOISES": ("gaussian:20",)}
     for name, value in changes.items():
         monkeypatch.setitem(script["main"].__globals__, name, value)
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--method", "noisy", "--noise", "gaussian:25.5"])
+    given = ["--method", "noisy", "--noise", "gaussian:25.5", *(["--gray"] if gray else [])]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given])
     script["main"]()
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 3

@@ -88,9 +88,14 @@ def draw_shapes(
         angle=math.tau * lots[..., 4],
         round=lots[..., 5] < 0.5,
         drawn=drawn.ceil().long(),
-        color=gray + saturation * (lots[..., 8:] - gray),
+        color=tinted(gray, saturation, lots[..., 8:]),
         shade=_draw_shade(count, device, generator),
     )
+
+
+def tinted(gray: Tensor, saturation: Tensor, color: Tensor) -> Tensor:
+    """A color that is gray where its saturation is 0."""
+    return gray + saturation * (color - gray)
 
 
 def paint(shapes: Shapes, ground_nchw: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from degrain.lettering import text_coverage
+from degrain.train.leaves import tinted
 from degrain.train.seeds import host_source
 
 SIZES: Final = (8, 11, 16, 22, 32, 45, 64)
@@ -40,8 +41,7 @@ def print_letters(ground_nchw: Tensor, generator: torch.Generator) -> Tensor:
     """
     count, channels = ground_nchw.shape[:2]
     lots = torch.rand(count, 2 + channels, 1, 1, generator=generator, device=ground_nchw.device)
-    gray, saturation = lots[:, :1], lots[:, 1:2]
-    color = gray + saturation * (lots[:, 2:] - gray)
+    color = tinted(lots[:, :1], lots[:, 1:2], lots[:, 2:])
     covered = turned(draw_pages(ground_nchw, generator), generator)
     return torch.lerp(ground_nchw, color, covered)
 

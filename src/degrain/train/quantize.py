@@ -92,7 +92,7 @@ def quantize(
             int8_model=output.name,
             int8_sha256=hashlib.sha256(partial.read_bytes()).hexdigest(),
             int8_sigma=SUITS_255,
-            int8_loss=_loss(card, partial, held_out, specs),
+            int8_loss=measure_loss(card, partial, held_out, specs),
         )
     try:
         write_card(finished, sheet)
@@ -209,7 +209,9 @@ def _gain(noisy: Floats, clean: Floats) -> np.float32:
     return np.float32(gain_for(255 * rms(noisy - clean), SUITS_255))
 
 
-def _loss(card: ModelCard, output: Path, packed: Pack, specs: Sequence[str]) -> dict[str, float]:
+def measure_loss(
+    card: ModelCard, output: Path, packed: Pack, specs: Sequence[str]
+) -> dict[str, float]:
     """Decibels that the 8-bit version lies below the float one, for each noise.
 
     Not fused, so that they are the same on processors whose sums of bytes can overflow.
