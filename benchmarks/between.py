@@ -1,13 +1,14 @@
 """What lies between two networks of one architecture: PSNR along the mean of their weights.
 
     python benchmarks/between.py RECIPE FIRST SECOND --data PATH... [--pairs NOISY CLEAN]
-                                 [--write MODEL.onnx]
+                                 [--gray] [--write MODEL.onnx]
 
 FIRST and SECOND are model names, ONNX files or run folders. PATHs are the folders or packs of
 training pictures, of which every 20th is held out, as training does; their middles of 256×256
 pixels count, with noise as floats, not clipped. For each share of SECOND it prints the mean PSNR in
-dB, of clean pictures also the worst; and of real pairs where these are given. With --write the
-network of the last share becomes a file.
+dB, of clean pictures also the worst; and of real pairs where these are given. With --gray pictures
+are made gray and a network for color sees them three times, as `degrain denoise` shows them to it.
+With --write the network of the last share becomes a file.
 """
 
 from __future__ import annotations
@@ -41,16 +42,18 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, nargs=2, metavar=("NOISY", "CLEAN"))
     parser.add_argument("--noise", nargs="+", default=["gaussian:15", "gaussian:25", "gaussian:50"])
     parser.add_argument("--shares", type=float, nargs="+", default=[0, 0.5, 1])
+    parser.add_argument("--gray", action="store_true")
     parser.add_argument("--write", type=Path, metavar="MODEL.onnx")
     options = parser.parse_args()
     recipe = find_recipe(options.recipe)
-    sets = held_out(recipe, options.data, (CLEAN, *options.noise), options.pairs)
+    specs = (CLEAN, *options.noise)
+    sets = held_out(recipe, options.data, specs, options.pairs, gray=options.gray)
     ends = [weights(recipe, end) for end in options.ends]
     rows = []
     for share in options.shares:
         net = build_net(recipe).eval()
         net.load_state_dict({name: ends[0][name].lerp(ends[1][name], share) for name in ends[0]})
-        found = {spec: psnrs(net, pairs) for spec, pairs in sets.items()}
+        found = {spec: psnrs(net, recipe.channels, pairs) for spec, pairs in sets.items()}
         cells = [f"{fmean(values):.2f}" for values in found.values()]
         rows.append([f"{share:g}", f"{min(found[CLEAN]):.1f}", *cells])
     if options.write:
@@ -59,11 +62,21 @@ def main() -> None:
 
 
 def held_out(
-    recipe: Recipe, data: list[Path], specs: tuple[str, ...], pairs: list[Path] | None
+    recipe: Recipe,
+    data: list[Path],
+    specs: tuple[str, ...],
+    pairs: list[Path] | None,
+    *,
+    gray: bool = False,
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
     """Noisy and clean pictures by kind of noise; real pairs are taken whole."""
     cpu = torch.device("cpu")
-    given = {"channels": recipe.channels, "gray": recipe.gray, "device": cpu, "most": MOST}
+    given = {
+        "channels": 1 if gray else recipe.channels,
+        "gray": recipe.gray,
+        "device": cpu,
+        "most": MOST,
+    }
     sets = Validation(split(load(data))[1], specs=specs, **given).sets
     if pairs:
         noisy, clean = read_pairs(*pairs)
@@ -80,9 +93,15 @@ def weights(recipe: Recipe, end: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def psnrs(net: nn.Module, pairs: list[tuple[Tensor, Tensor]]) -> list[float]:
-    """PSNR of every picture in dB, peak 1."""
-    return [float(-10 * (net(a) - b).square().mean().log10()) for a, b in pairs]
+def psnrs(net: nn.Module, channels: int, pairs: list[tuple[Tensor, Tensor]]) -> list[float]:
+    """PSNR of every picture in dB, peak 1; of gray ones the mean of the channels counts."""
+    errors = [
+        net(noisy).mean(1, keepdim=True) - clean
+        if clean.shape[1] < channels
+        else net(noisy) - clean
+        for noisy, clean in ((a.expand(-1, channels, -1, -1), b) for a, b in pairs)
+    ]
+    return [float(-10 * error.square().mean().log10()) for error in errors]
 
 
 if __name__ == "__main__":

@@ -56,3 +56,16 @@ def test_the_ends_are_the_networks_and_the_middle_their_mean(
         assert not others
         assert float(row[3]) == pytest.approx(float(-10 * error.log10()), abs=0.006)
     assert OnnxEngine(written).run(noisy.numpy()) == pytest.approx(answer, abs=1e-5), "the last"
+
+
+def test_a_network_for_color_sees_gray_pictures_three_times(pictures: Path, tmp_path: Path) -> None:
+    script = runpy.run_path(str(SCRIPT))
+    recipe = find_recipe("degrain-color-fast")
+    sets = script["held_out"](recipe, [pictures], ("gaussian:25",), None, gray=True)
+    net = build_net(recipe)
+    (noisy, clean), *others = sets["gaussian:25"]
+    assert noisy.shape[1] == clean.shape[1] == 1
+    (found,) = script["psnrs"](net, 3, [(noisy, clean)])
+    with torch.no_grad():
+        error = (net(torch.cat([noisy] * 3, 1)).mean(1, keepdim=True) - clean).square().mean()
+    assert found == pytest.approx(float(-10 * error.log10()), abs=1e-3)

@@ -6,6 +6,7 @@ import pytest
 
 from degrain import camera_stages as stages
 from degrain.camera import (
+    EVEN,
     MARGIN,
     Camera,
     Shot,
@@ -146,13 +147,14 @@ def test_demosaicing_makes_neighbors_and_channels_alike():
 def test_filters_keep_the_mean():
     assert stages.demosaic_filters(0.6).sum(axis=(1, 2)) == pytest.approx(np.ones(4))
     flat = np.full((12, 13, 3), 0.3, np.float32)
-    assert stages.retouch(flat, 0.8, 1.5, 0.7) == pytest.approx(np.full((4, 5, 3), 0.3), abs=1e-6)
+    wide = np.full((20, 21, 3), 0.3, np.float32)
+    assert stages.retouch(wide, 0.8, 1.5, 0.7) == pytest.approx(np.full((4, 5, 3), 0.3), abs=1e-6)
     assert stages.resize(flat, 7, 21) == pytest.approx(np.full((7, 21, 3), 0.3), abs=1e-6)
 
 
 def test_retouching_nothing_only_cuts_the_margin():
     noise = picture(20, 24)
-    assert stages.retouch(noise, 0, 0, 0) == pytest.approx(noise[4:-4, 4:-4], abs=1e-6)
+    assert stages.retouch(noise, 0, 0, 0) == pytest.approx(noise[8:-8, 8:-8], abs=1e-6)
 
 
 def test_smoothing_and_sharpening_of_noise():
@@ -232,6 +234,39 @@ def test_coring_everything_is_smoothing():
     noise = random_source().standard_normal((20, 24, 3), dtype=np.float32)
     smooth = stages.blur(noise, 1.0, stages.FINE_REACH)[2:-2, 2:-2]
     assert stages.core(noise, noise[..., 1], 1e4, 1.0) == pytest.approx(smooth, abs=1e-5)
+
+
+def test_dark_and_bright_parts_have_their_own_level():
+    gray = np.linspace(0, 1, 101, dtype=np.float32)[None]
+    level = stages.level_by_brightness(gray, (0.6, 0.1, 0.03), (0.4, 0.6, 0.05))[0]
+    assert level.shape == (101,)
+    assert level[[10, 60]] == pytest.approx([0.8, 0.7], abs=0.01)
+    assert level[[0, 35, 100]] == pytest.approx([0.6, 1, 0.4], abs=0.01)
+    assert stages.level_by_brightness(gray, EVEN, EVEN).tolist() == [[1] * 101]
+
+
+def test_level_is_one_at_steep_edges_and_lower_on_even_parts():
+    gray = np.zeros((40, 60), np.float32)
+    gray[:, 30:] = 0.8
+    level = stages.level_by_detail(gray, 0.4, 0.04, 0.8)
+    assert level.shape == (30, 50)
+    assert level[:, 24:26].min() > 0.98
+    assert level[:, :18] == pytest.approx(0.4)
+    assert level[:, 22].max() < level[:, 23].min(), "it falls with the distance"
+    step = stages.level_by_detail(
+        0.04 * np.arange(40, dtype=np.float32)[None].repeat(40, 0), 0.4, 0.04, 0.8
+    )
+    assert step == pytest.approx(0.7), "half of the way"
+    assert stages.level_by_detail(gray, 1, 0.04, 0.8) == pytest.approx(1)
+
+
+def test_dimming_leaves_the_color():
+    noise = random_source().standard_normal((20, 24, 3), dtype=np.float32)
+    level = random_source(1).random((20, 24), dtype=np.float32)
+    dimmed = stages.dim(noise, level)
+    luma = np.array(stages.LUMA, np.float32)
+    assert dimmed @ luma == pytest.approx(level * (noise @ luma), abs=1e-5)
+    assert dimmed[..., 0] - dimmed[..., 2] == pytest.approx(noise[..., 0] - noise[..., 2], abs=1e-5)
 
 
 @pytest.mark.parametrize("sigma_px", [0.4, 1.6])
@@ -341,6 +376,23 @@ def test_jpeg_is_the_last_stage():
     assert psnr(clean, noisy) > 15
 
 
+@pytest.mark.parametrize(
+    ("subsampling", "down", "right"),
+    [("4:4:4", False, False), ("4:2:2", False, True), ("4:2:0", True, True)],
+)
+def test_jpeg_shares_color_between_pixels(subsampling, down, right):
+    """Within pixels that share a color it changes less than between them."""
+    noisy = take(
+        np.full((96, 96, 3), 0.5, np.float32),
+        Shot(sigma_255=10, gain=1e-9, quality=99, subsampling=subsampling),
+        random_source(),
+    )
+    color = noisy[..., 0] - noisy[..., 2]
+    across, along = ((np.diff(color, axis=axis) ** 2).mean(1 - axis) for axis in (1, 0))
+    assert (across[::2].mean() < 0.7 * across[1::2].mean()) == right
+    assert (along[::2].mean() < 0.7 * along[1::2].mean()) == down
+
+
 def test_shares():
     drawn = [draw_shot(rng) for rng in [random_source(5)] for _ in range(5000)]
     untouched = sum(shot == Shot() for shot in drawn) / len(drawn)
@@ -351,7 +403,12 @@ def test_shares():
     assert max(white) > 50
     sensors = [shot for shot in drawn if shot.has_sensor]
     assert len(sensors) / len(drawn) == pytest.approx(0.7, abs=0.02)
-    assert np.mean([s.quality is None for s in sensors]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([s.quality is None for s in sensors]) == pytest.approx(0.3, abs=0.03)
+    for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+        share = np.mean([s.subsampling == subsampling for s in sensors])
+        assert share == pytest.approx(1 / 3, abs=0.03)
+    assert np.mean([s.dark == s.bright == EVEN for s in sensors]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([s.detail == EVEN for s in sensors]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([s.scale == 1 for s in sensors]) == pytest.approx(0.6, abs=0.03)
     assert np.mean([s.luma_px == s.chroma_px == 0 for s in sensors]) == pytest.approx(0.3, abs=0.03)
     for some in (sensors, [shot for shot in drawn if shot.sigma_255]):
@@ -503,6 +560,32 @@ def test_torch_coring(twin):
     ]
     found = hwc(twin.core(nchw(*noise), nchw(*gray), cored))
     assert found == pytest.approx(np.stack(expected), abs=3e-6)
+
+
+def test_torch_levels(twin):
+    gray = np.stack(PICTURES)[..., :1]
+    drawn = [
+        dataclasses.replace(shot, dark=(0.5 + i / 20, 0.1, 0.05), bright=(0.4, 0.3 + i / 20, 0.1))
+        for i, shot in enumerate(DRAWN)
+    ]
+    drawn = [
+        dataclasses.replace(shot, detail=(0.3 + i / 20, 0.02 + i / 100, 0.5 + i / 10))
+        for i, shot in enumerate(drawn)
+    ]
+    expected = [
+        stages.level_by_brightness(g[..., 0], s.dark, s.bright)
+        for g, s in zip(gray, drawn, strict=True)
+    ]
+    found = hwc(twin.level_by_brightness(nchw(*gray), drawn))[..., 0]
+    assert found == pytest.approx(np.stack(expected), abs=1e-5)
+    expected = [
+        stages.level_by_detail(g[..., 0], *s.detail) for g, s in zip(gray, drawn, strict=True)
+    ]
+    assert hwc(twin.level_by_detail(nchw(*gray), drawn))[..., 0] == pytest.approx(
+        np.stack(expected), abs=1e-5
+    )
+    dimmed = [stages.dim(p, g[..., 0]) for p, g in zip(PICTURES, gray, strict=True)]
+    assert hwc(twin.dim(nchw(*PICTURES), nchw(*gray))) == pytest.approx(np.stack(dimmed), abs=1e-6)
 
 
 def test_torch_fading(twin):

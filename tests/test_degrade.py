@@ -74,6 +74,29 @@ def test_jpeg_is_close_to_libjpeg(quality, size):
     assert np.abs(gray - noise.add(clean[:, :, 1], rng)).mean() < 0.001
 
 
+@pytest.mark.parametrize("quality", [40, 75, 95])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("size", [(64, 64), (61, 45)])
+def test_subsampled_color_is_that_of_libjpeg(quality, subsampling, size):
+    """Pillow's libjpeg writes 4:2:2, which libvips does not."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    from degrain.jpeg import through_jpeg
+    from degrain.train.jpeg import through_jpeg as on_batches
+
+    clean = picture(*size)
+    pixels, file = np.rint(clean * 255).astype(np.uint8), BytesIO()
+    Image.fromarray(pixels).save(file, "jpeg", quality=quality, subsampling=subsampling)
+    expected = np.asarray(Image.open(file)) / 255
+    damage = np.abs(expected - pixels / 255).mean()
+    x_nchw = torch.from_numpy(clean).permute(2, 0, 1)[None]
+    batch = on_batches(x_nchw, torch.full((1, 1, 1, 1), float(quality)), subsampling)
+    for found in (through_jpeg(clean, quality, subsampling), batch[0].permute(1, 2, 0).numpy()):
+        assert np.abs(found - expected).mean() < min(0.004, damage / 2)
+
+
 def test_unknown_noise_is_refused():
     from degrain.train.degrade import degrade as function
 

@@ -7,7 +7,9 @@ clean ─┬─tone, gamma, color, gain: undone──▶ raw ─mosaic─▶ noi
        │                                               │ minus clean
        │                         along lines, coring ◀─┘
        │                              │
-       └──────────▶ + ◀──resize── smoothing, sharpening
+       │                   smoothing, sharpening
+       │                              │
+       └──────────▶ + ◀──resize── levels by brightness and detail
                     └──▶ clip ──▶ JPEG ──▶ noisy
 ```
 
@@ -16,8 +18,9 @@ the sum is the sum of the filtered parts, and what a camera's filters do to the 
 be in the clean picture, which came out of a camera itself. So without noise the picture comes back
 as it was, the clean picture is neither moved nor blurred against the noisy one, and a network
 learns to take noise away and not to sharpen. The two stages that follow what they see, smoothing
-along lines and coring, look at picture and noise, and act on the noise. The curves act on the sum,
-where they belong. JPEG acts on the whole, for its damage is there to be taken away.
+along lines and coring, look at picture and noise, and act on the noise; the levels look at the
+clean picture. The curves act on the sum, where they belong. JPEG acts on the whole, for its damage
+is there to be taken away.
 
 Sources: Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019 (the way back to
 raw, the ranges of its stages and of the noise); Guo et al., "Toward convolutional blind denoising
@@ -35,15 +38,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.camera_stages import (
-    BLUR_MARGIN,
     CORE_MARGIN,
     DEMOSAIC_MARGIN,
+    DETAIL_MARGIN,
     LINE_MARGIN,
     LUMA,
+    RETOUCH_MARGIN,
+    Level,
     apply_matrix,
     core,
     demosaic,
+    dim,
     fade,
+    level_by_brightness,
+    level_by_detail,
     linear_from_srgb,
     mosaic,
     resize,
@@ -54,12 +62,13 @@ from degrain.camera_stages import (
     tone,
     untone,
 )
-from degrain.jpeg import through_jpeg
+from degrain.jpeg import SUBSAMPLINGS, through_jpeg
 
 Floats = NDArray[np.float32]
 Matrix = tuple[tuple[float, float, float], ...]
 
-MARGIN: Final = DEMOSAIC_MARGIN + LINE_MARGIN + CORE_MARGIN + BLUR_MARGIN
+MARGIN: Final = DEMOSAIC_MARGIN + LINE_MARGIN + CORE_MARGIN + RETOUCH_MARGIN
+EVEN: Final = (1.0, 0.5, 0.1)
 IDENTITY: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -84,8 +93,10 @@ class Shot:
             of 0: none.
         luma_px, chroma_px: smoothing in the camera, standard deviations in pixels of the sensor.
         sharpening: amount of unsharp masking.
+        dark, bright: how strong noise is there, see `camera_stages.level_by_brightness`.
+        detail: how strong it is on even parts, see `camera_stages.level_by_detail`.
         scale: pixels of the picture per pixel of the sensor, along one side.
-        quality: of JPEG, 1..100; None: no JPEG.
+        quality, subsampling: of JPEG, see `degrain.jpeg.through_jpeg`; quality None: no JPEG.
     """
 
     sigma_255: float = 0.0
@@ -107,8 +118,12 @@ class Shot:
     luma_px: float = 0.0
     chroma_px: float = 0.0
     sharpening: float = 0.0
+    dark: Level = EVEN
+    bright: Level = EVEN
+    detail: Level = EVEN
     scale: float = 1.0
     quality: int | None = None
+    subsampling: str = "4:2:0"
 
     @property
     def has_sensor(self) -> bool:
@@ -155,7 +170,9 @@ def take(clean: Floats, shot: Shot, rng: np.random.Generator) -> Floats:
         noisy = clean + np.float32(shot.sigma_255 / 255) * noise
     if shot.has_sensor:
         noisy = np.clip(noisy + grain(clean, shot, rng), 0, 1)
-    return noisy if shot.quality is None else through_jpeg(noisy, shot.quality)
+    if shot.quality is None:
+        return noisy
+    return through_jpeg(noisy, shot.quality, shot.subsampling)
 
 
 def white_noise(shape: tuple[int, ...], color: float, rng: np.random.Generator) -> Floats:
@@ -187,9 +204,9 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     """The noise at the sensor's size, H×W×3.
 
     Args:
-        around: clean, with `MARGIN` pixels more on every side, (H+32)×(W+32)×3 in 0..1.
+        around: clean, with `MARGIN` pixels more on every side, (H+40)×(W+40)×3 in 0..1.
         shot: the parameters.
-        normal: standard normal random numbers, (H+32)×(W+32).
+        normal: standard normal random numbers, (H+40)×(W+40).
     """
     raw = to_raw(around, shot)
     noise = sensor_noise(mosaic(raw, shot.first_red), shot.gain, shot.readout, normal)
@@ -200,7 +217,15 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     noise, picture = finished - around[inner, inner], finished @ gray
     both = smooth_along_lines(np.dstack([noise, picture]), picture, shot.line_px)
     noise = core(both[..., :3], both[..., 3], shot.coring, shot.coring_px, shot.fine_px)
-    return fade(retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening), shot.color)
+    retouched = retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening)
+    return fade(dim(retouched, _level(around @ gray, shot)), shot.color)
+
+
+def _level(gray: Floats, shot: Shot) -> Floats:
+    """How strong noise is at each place; `gray` is clean and has `MARGIN` more pixels a side."""
+    inner, near = (slice(n, -n) for n in (MARGIN, MARGIN - DETAIL_MARGIN))
+    by_brightness = level_by_brightness(gray[inner, inner], shot.dark, shot.bright)
+    return by_brightness * level_by_detail(gray[near, near], *shot.detail)
 
 
 def to_raw(x: Floats, shot: Shot) -> Floats:
@@ -242,6 +267,8 @@ def draw_camera(rng: np.random.Generator) -> Shot:
     gain, readout = _draw_noise_level(rng)
     luma_px, chroma_px = _draw_smoothing(rng)
     contrast, lift = _draw_tone(rng)
+    dark, bright = _draw_levels(rng)
+    detail = _draw_detail(rng)
     return Shot(
         color=_draw_color(rng),
         gain=gain,
@@ -258,11 +285,15 @@ def draw_camera(rng: np.random.Generator) -> Shot:
         chroma_px=chroma_px,
         sharpening=rng.uniform(0, 1) if rng.random() < 0.5 else 0.0,
         scale=_draw_scale(rng),
-        quality=int(rng.integers(60, 100)) if rng.random() < 0.5 else None,
+        quality=int(rng.integers(60, 100)) if rng.random() < 0.7 else None,
+        subsampling=str(rng.choice(list(SUBSAMPLINGS))),
         line_px=rng.uniform(0.4, 1.6) if rng.random() < 0.5 else 0.0,
         coring=rng.uniform(0.5, 3) if rng.random() < 0.5 else 0.0,
         coring_px=rng.uniform(0, 2),
         fine_px=rng.uniform(0.7, 2.5),
+        dark=dark,
+        bright=bright,
+        detail=detail,
     )
 
 
@@ -282,12 +313,28 @@ def _draw_tone(rng: np.random.Generator) -> tuple[float, float]:
     return rng.uniform(1, 1.5) / lift, lift
 
 
+def _draw_levels(rng: np.random.Generator) -> tuple[Level, Level]:
+    """Noise in dark and bright parts: in half of the shots weaker than in middle tones."""
+    if rng.random() < 0.5:
+        return EVEN, EVEN
+    dark = rng.uniform(0.5, 1), rng.uniform(0.05, 0.25), rng.uniform(0.03, 0.1)
+    bright = rng.uniform(0.3, 1), rng.uniform(0.35, 0.8), rng.uniform(0.03, 0.1)
+    return dark, bright
+
+
+def _draw_detail(rng: np.random.Generator) -> Level:
+    """Half of the cameras smooth brightness on even parts more than at edges."""
+    if rng.random() < 0.5:
+        return EVEN
+    return rng.uniform(0.3, 0.9), rng.uniform(5, 25) / 255, rng.uniform(0.5, 1.5)
+
+
 def _draw_smoothing(rng: np.random.Generator) -> tuple[float, float]:
     """Most cameras smooth, color at least as much as brightness."""
     if rng.random() < 0.3:
         return 0.0, 0.0
     luma_px = rng.uniform(0, 1.2)
-    return luma_px, luma_px + rng.uniform(0, 2)
+    return luma_px, luma_px + rng.uniform(0, 3)
 
 
 def _draw_color(rng: np.random.Generator) -> float:

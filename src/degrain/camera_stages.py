@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Level = tuple[float, float, float]
 
 REACH = 2
 """Half of the filters of 5×5 taps in `smooth_along_lines` and `core`, less the middle."""
@@ -23,7 +24,9 @@ FINE_REACH = 4
 
 DEMOSAIC_MARGIN = 2
 BLUR_MARGIN = 4
+RETOUCH_MARGIN = 2 * BLUR_MARGIN
 LINE_MARGIN = 2 * REACH
+DETAIL_MARGIN = 1 + BLUR_MARGIN
 CORE_MARGIN = FINE_REACH + REACH
 """Pixels lost on every side: half of a filter, or of two one after the other."""
 
@@ -257,6 +260,49 @@ def core(
     return smooth[cut, cut] + kept * fine[cut, cut]
 
 
+def level_by_brightness(gray: Floats, dark: Level, bright: Level) -> Floats:
+    """How strong noise is at each brightness, against middle tones; the same shape as `gray`.
+
+    Cameras take more noise out of dark and of bright parts than of middle tones, and all of it
+    alike: its grain stays as coarse as it is. It is the brightness that counts and not the value
+    of the channel. (Measured, see docs/explanation/camera-noise.md.)
+
+    Args:
+        gray: the clean picture's brightness in 0..1.
+        dark: the level at black, 1 being that of middle tones; the brightness where half of the
+            way is gone; and half of the width of the way. A level of 1 changes nothing.
+        bright: the same of white.
+    """
+    rising = [
+        (level - 1) / 2 * (1 + np.tanh((gray - place) / width))
+        for level, place, width in (bright, (dark[0], dark[1], -dark[2]))
+    ]
+    return np.asarray(1 + sum(rising), np.float32)
+
+
+def level_by_detail(gray: Floats, plain: float, step: float, spread_px: float) -> Floats:
+    """How strong noise is beside edges, against even parts; H×W gives (H-10)×(W-10).
+
+    Cameras smooth even parts and spare edges. (Measured, see docs/explanation/camera-noise.md.)
+
+    Args:
+        gray: the clean picture's brightness.
+        plain: the level on even parts, 1 being that at edges.
+        step: gradient of brightness per pixel at which half of the way is gone.
+        spread_px: standard deviation of the window of nine taps that a gradient counts for.
+    """
+    down, right = gray[2:, 1:-1] - gray[:-2, 1:-1], gray[1:-1, 2:] - gray[1:-1, :-2]
+    slope: Floats = np.float32(0.25) * (down**2 + right**2)
+    steep = blur(slope[..., None], spread_px)[..., 0]
+    return np.asarray(plain + (1 - plain) * steep / (steep + np.float32(step**2)), np.float32)
+
+
+def dim(noise: Floats, level: Floats) -> Floats:
+    """Noise, H×W×3, whose brightness has this level, H×W; its color stays."""
+    luma: Floats = noise @ np.array(LUMA, np.float32)[:, None]
+    return noise + (level[..., None] - 1) * luma
+
+
 def gaussian_taps(sigma_px: float, reach: int = BLUR_MARGIN) -> Floats:
     """Weights with sum 1: so many on both sides of the middle."""
     places = np.arange(-reach, reach + 1, dtype=np.float32)
@@ -266,7 +312,7 @@ def gaussian_taps(sigma_px: float, reach: int = BLUR_MARGIN) -> Floats:
 
 
 def retouch(noise: Floats, luma_px: float, chroma_px: float, sharpening: float) -> Floats:
-    """What smoothing and sharpening in the camera make of noise; four pixels less on every side.
+    """What smoothing and sharpening in the camera make of noise; eight pixels less a side.
 
     Brightness and color are smoothed apart, as cameras do, and unsharp masking with a radius of one
     pixel is laid over brightness. All of it is linear.
@@ -278,10 +324,12 @@ def retouch(noise: Floats, luma_px: float, chroma_px: float, sharpening: float) 
         sharpening: amount of unsharp masking, 0 for none.
     """
     luma = noise @ np.array(LUMA, np.float32)[:, None]
-    smooth = blur(luma, luma_px)
+    inner = slice(RETOUCH_MARGIN - BLUR_MARGIN, BLUR_MARGIN - RETOUCH_MARGIN)
+    near = luma[inner, inner]
+    smooth = blur(near, luma_px)
     if sharpening:
-        smooth = smooth + np.float32(sharpening) * (smooth - blur(luma, math.hypot(luma_px, 1)))
-    return smooth + blur(noise - luma, chroma_px)
+        smooth = smooth + np.float32(sharpening) * (smooth - blur(near, math.hypot(luma_px, 1)))
+    return smooth + blur(noise - luma, chroma_px, RETOUCH_MARGIN)
 
 
 def fade(noise: Floats, color: float) -> Floats:

@@ -2,48 +2,147 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from degrain.errors import PictureError
 
+Floats = NDArray[np.float32]
 
-def through_jpeg(picture: NDArray[Any], quality: int) -> NDArray[np.float32]:
-    """The picture after 8-bit JPEG compression (ITU-T T.81) by libjpeg, color at 4:2:0.
+SUBSAMPLINGS: Final = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}
+"""Rows and columns of pixels that share one color."""
+
+# ITU-T T.81 Annex K.1 gives the tables, libjpeg's jcparam.c their scaling by quality.
+LUMINANCE: Final = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+CHROMINANCE: Final = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *((99, 99, 99, 99, 99, 99, 99, 99),) * 4,
+)
+
+
+def through_jpeg(picture: NDArray[Any], quality: int, subsampling: str = "4:2:0") -> Floats:
+    """The picture after 8-bit JPEG compression (ITU-T T.81) by libjpeg.
 
     Args:
         picture: H×W or H×W×C in 0..1; clipped and rounded to 8 bits first. Three channels are
             compressed as RGB; any other number as gray pictures, one by one.
         quality: libjpeg's 1..100.
+        subsampling: of the color, one of `SUBSAMPLINGS`. 4:2:2, which most cameras take and
+            libvips does not write, is computed here, equal to libjpeg but for rounding.
 
     Raises:
         PictureError: JPEG cannot hold a picture so large.
     """
     scaled = np.clip(np.asarray(picture, dtype=np.float32), 0, 1) * np.float32(255)
-    decoded = _coded(np.rint(scaled).astype(np.uint8), quality).reshape(picture.shape)
-    return decoded.astype(np.float32) / np.float32(255)
+    pixels = np.rint(scaled).astype(np.uint8)
+    if subsampling == "4:2:2" and picture.ndim == 3 and picture.shape[2] == 3:
+        return _computed(pixels, quality, SUBSAMPLINGS[subsampling]) / np.float32(255)
+    decoded = _coded(pixels, quality, "off" if subsampling == "4:4:4" else "on")
+    return decoded.reshape(picture.shape).astype(np.float32) / np.float32(255)
 
 
-def _coded(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+def _coded(pixels: NDArray[np.uint8], quality: int, subsample: str) -> NDArray[np.uint8]:
     """Compress H×W or H×W×C in memory and decode again."""
     import pyvips
 
     height, width = pixels.shape[:2]
     planes = pixels.reshape(height, width, -1)
     if planes.shape[2] not in (1, 3):
-        parts = [_coded(planes[:, :, i], quality) for i in range(planes.shape[2])]
+        parts = [_coded(planes[:, :, i], quality, subsample) for i in range(planes.shape[2])]
         return np.stack([part[:, :, 0] for part in parts], axis=2)
     bands = planes.shape[2]
     picture = pyvips.Image.new_from_memory(
         np.ascontiguousarray(planes).tobytes(), width, height, bands, "uchar"
     ).copy(interpretation="srgb" if bands == 3 else "b-w")
     try:
-        data = picture.jpegsave_buffer(Q=quality, subsample_mode="on")
+        data = picture.jpegsave_buffer(Q=quality, subsample_mode=subsample)
         decoded = pyvips.Image.jpegload_buffer(data)
     except pyvips.Error as error:
         reason = str(error).strip().splitlines()[-1]
         msg = f"A {width}×{height} picture cannot be compressed as JPEG ({reason}); crop it first."
         raise PictureError(msg) from error
     return np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(height, width, bands)
+
+
+def _computed(pixels: NDArray[np.uint8], quality: int, shared: tuple[int, int]) -> Floats:
+    """What `_coded` does with RGB, H×W×3, by arithmetic; so many pixels share a color."""
+    height, width = pixels.shape[:2]
+    red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
+    luma = np.rint(0.299 * red + 0.587 * green + 0.114 * blue)
+    blueness = np.rint(-0.168735892 * red - 0.331264108 * green + 0.5 * blue)
+    redness = np.rint(0.5 * red - 0.418687589 * green - 0.081312411 * blue)
+    y = _quantized(luma, LUMINANCE, quality)
+    cb, cr = (
+        _spread(_quantized(_shared(color + 128, shared), CHROMINANCE, quality), shared) - 128
+        for color in (blueness, redness)
+    )
+    cb, cr = cb[:height, :width], cr[:height, :width]
+    rgb = [y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb]
+    decoded: Floats = np.rint(np.stack(rgb, axis=2)).clip(0, 255).astype(np.float32)
+    return decoded
+
+
+def _shared(plane: Floats, shared: tuple[int, int]) -> Floats:
+    """Means over so many rows and columns, rounded as libjpeg does: down and up in turn."""
+    padded = np.pad(plane, [(0, -n % k) for n, k in zip(plane.shape, shared, strict=True)], "edge")
+    rows, columns = (n // k for n, k in zip(padded.shape, shared, strict=True))
+    means = padded.reshape(rows, shared[0], columns, shared[1]).mean((1, 3), dtype=np.float32)
+    rounded: Floats = np.floor(means + np.resize(rounding(shared), columns))
+    return rounded
+
+
+def rounding(shared: tuple[int, int]) -> Floats:
+    """What libjpeg adds to means of even and of odd columns before it rounds down."""
+    first = 1 / (shared[0] * shared[1]) if shared[0] == 2 else 0.0
+    return np.array([first, 0.5] if shared[1] == 2 else [0.5, 0.5], np.float32)
+
+
+def _spread(plane: Floats, shared: tuple[int, int]) -> Floats:
+    """Libjpeg's fancy upsampling: of its two nearest a place takes three quarters and one."""
+    for axis, times in enumerate(shared):
+        if times == 2:
+            rows = np.moveaxis(plane, axis, 0)
+            near = np.pad(rows, ((1, 1), (0, 0)), "edge")
+            both: Floats = np.stack([rows * 3 + near[:-2], rows * 3 + near[2:]], axis=1)
+            plane = np.moveaxis(both.reshape(-1, near.shape[1]) / np.float32(4), 0, axis)
+    return np.rint(plane)
+
+
+def _quantized(plane: Floats, table: tuple[tuple[int, ...], ...], quality: int) -> Floats:
+    """Round the DCT of 8×8 blocks to steps of the table; H×W in 0..255."""
+    height, width = plane.shape
+    padded = np.pad(plane - 128, ((0, -height % 8), (0, -width % 8)), "edge")
+    blocks = padded.reshape(padded.shape[0] // 8, 8, -1, 8).swapaxes(1, 2)
+    basis, steps = _dct(), _steps(table, quality)
+    coefficients = np.rint(basis @ blocks @ basis.T / steps) * steps
+    decoded = (basis.T @ coefficients @ basis).swapaxes(1, 2).reshape(padded.shape)
+    kept: Floats = np.rint(decoded[:height, :width] + np.float32(128)).clip(0, 255)
+    return kept
+
+
+def _dct() -> Floats:
+    """The orthonormal 8-point DCT-II, frequency × place (T.81, A.3.3)."""
+    place = np.arange(8)
+    basis = np.cos((2 * place + 1) * place[:, None] * (np.pi / 16)) / 2
+    basis[0] *= 0.5**0.5
+    return basis.astype(np.float32)
+
+
+def _steps(table: tuple[tuple[int, ...], ...], quality: int) -> Floats:
+    """The table at this quality, 8×8."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return ((np.array(table) * percent + 50) // 100).clip(1, 255).astype(np.float32)

@@ -8,6 +8,7 @@ unless stated otherwise. Each stage alone: `degrain.train.camera_stages`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,13 +16,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from degrain.camera import MARGIN, Camera, Shot, draw_shot
-from degrain.camera_stages import BLUR_MARGIN, DEMOSAIC_MARGIN
+from degrain.camera_stages import DEMOSAIC_MARGIN, DETAIL_MARGIN, RETOUCH_MARGIN
+from degrain.jpeg import SUBSAMPLINGS
 from degrain.train.camera_stages import (
     apply_matrix,
     core,
     demosaic,
+    dim,
     each,
     fade,
+    level_by_brightness,
+    level_by_detail,
     linear_from_srgb,
     luma_of,
     mosaic,
@@ -128,7 +133,10 @@ def _near(size: int, like: Tensor) -> Tensor:
 
 
 def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:
-    """What enlarging, smoothing and sharpening make of the picture itself, the same shape."""
+    """What enlarging, smoothing and sharpening make of the picture itself, the same shape.
+
+    Its color is smoothed like its brightness: what a camera does to color noise spares edges.
+    """
     channels, before = clean.shape[1], [(clean.shape[2], clean.shape[3])] * len(clean)
     # Making a picture smaller loses nothing of what is left of it.
     sizes = [
@@ -137,8 +145,8 @@ def through_filters(clean: Tensor, shots: Sequence[Shot]) -> Tensor:
     ]
     larger = sizes != before
     at_sensor = resize(clean, before, sizes) if larger else clean
-    around = F.pad(at_sensor.expand(-1, 3, -1, -1), (BLUR_MARGIN,) * 4, mode="replicate")
-    filtered = retouch(around, shots)
+    around = F.pad(at_sensor.expand(-1, 3, -1, -1), (RETOUCH_MARGIN,) * 4, mode="replicate")
+    filtered = retouch(around, [replace(shot, chroma_px=shot.luma_px) for shot in shots])
     if channels == 1:
         filtered = luma_of(filtered)
     return (resize(filtered, sizes, before) if larger else filtered).clamp(0, 1)
@@ -154,10 +162,15 @@ def take_shots(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator 
         if chosen:
             added = grain(clean[chosen], [shots[i] for i in chosen], generator)
             noisy[chosen] = (noisy[chosen] + added).clamp(0, 1)
-    chosen = [i for i, shot in enumerate(shots) if shot.quality is not None]
-    if chosen:
-        quality = each(clean, [shots[i] for i in chosen], lambda shot: shot.quality or 100)
-        noisy[chosen] = through_jpeg(noisy[chosen], quality)
+    for subsampling in SUBSAMPLINGS:
+        chosen = [
+            i
+            for i, shot in enumerate(shots)
+            if shot.quality is not None and shot.subsampling == subsampling
+        ]
+        if chosen:
+            quality = each(clean, [shots[i] for i in chosen], lambda shot: shot.quality or 100)
+            noisy[chosen] = through_jpeg(noisy[chosen], quality, subsampling)
     return noisy
 
 
@@ -181,9 +194,9 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     """The noise at the sensor's size, N×3×H×W.
 
     Args:
-        around: clean, with `MARGIN` pixels more on every side, N×3×(H+32)×(W+32) in 0..1.
+        around: clean, with `MARGIN` pixels more on every side, N×3×(H+40)×(W+40) in 0..1.
         shots: the parameters.
-        normal: standard normal random numbers, N×1×(H+32)×(W+32).
+        normal: standard normal random numbers, N×1×(H+40)×(W+40).
     """
     raw = to_raw(around, shots)
     noise = demosaic(sensor_noise(mosaic(raw, shots), shots, normal), shots)
@@ -192,7 +205,14 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     noise, picture = finished - around[..., cut, cut], luma_of(finished)
     both = smooth_along_lines(torch.cat([noise, picture], 1), picture, shots)
     noise = core(both[:, :3], both[:, 3:], shots)
-    return fade(retouch(noise, shots), shots)
+    return fade(dim(retouch(noise, shots), _level(luma_of(around), shots)), shots)
+
+
+def _level(gray: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """How strong noise is at each place; `gray` is clean and has `MARGIN` more pixels a side."""
+    inner, near = (slice(n, -n) for n in (MARGIN, MARGIN - DETAIL_MARGIN))
+    by_brightness = level_by_brightness(gray[..., inner, inner], shots)
+    return by_brightness * level_by_detail(gray[..., near, near], shots)
 
 
 def white_noise(clean: Tensor, shots: Sequence[Shot], generator: torch.Generator | None) -> Tensor:

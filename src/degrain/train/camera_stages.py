@@ -22,6 +22,7 @@ from degrain.camera_stages import (
     LINES,
     LUMA,
     REACH,
+    RETOUCH_MARGIN,
     demosaic_filters,
     gaussian_taps,
     line_kernels,
@@ -161,13 +162,44 @@ def _cored(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
     return smooth[:, :3, cut, cut] + kept * fine[:, :3, cut, cut]
 
 
+def level_by_brightness(gray: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """How strong noise is at each brightness; see `camera_stages.level_by_brightness`."""
+    dark, bright = (
+        each(gray, shots, kind).reshape(-1, 3, 1, 1).split(1, dim=1)
+        for kind in (lambda shot: shot.dark, lambda shot: shot.bright)
+    )
+    falling = (dark[0] - 1) / 2 * (1 + ((dark[1] - gray) / dark[2]).tanh())
+    rising = (bright[0] - 1) / 2 * (1 + ((gray - bright[1]) / bright[2]).tanh())
+    level: Tensor = 1 + falling + rising
+    return level
+
+
+def level_by_detail(gray: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """How strong noise is beside edges; N×1×H×W gives N×1×(H-10)×(W-10); see the twin."""
+    plain, step, _ = (
+        each(gray, shots, lambda shot: shot.detail).reshape(-1, 3, 1, 1).split(1, dim=1)
+    )
+    down = gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]
+    right = gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]
+    steep = blur((down.square() + right.square()) / 4, [shot.detail[2] for shot in shots])
+    level: Tensor = plain + (1 - plain) * steep / (steep + step.square())
+    return level
+
+
+def dim(noise: Tensor, level: Tensor) -> Tensor:
+    """Noise whose brightness has this level, N×1×H×W; its color stays."""
+    return noise + (level - 1) * luma_of(noise)
+
+
 def retouch(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
-    """What smoothing and sharpening in the camera make of noise; four pixels less on every side."""
+    """What smoothing and sharpening in the camera make of noise; eight pixels less a side."""
     luma = luma_of(noise)
-    smooth = blur(luma, [shot.luma_px for shot in shots])
+    inner = slice(RETOUCH_MARGIN - BLUR_MARGIN, BLUR_MARGIN - RETOUCH_MARGIN)
+    near = luma[..., inner, inner]
+    smooth = blur(near, [shot.luma_px for shot in shots])
     amount = each(noise, shots, lambda shot: shot.sharpening)
-    wide = blur(luma, [float(np.hypot(shot.luma_px, 1)) for shot in shots])
-    chroma = blur(noise - luma, [shot.chroma_px for shot in shots])
+    wide = blur(near, [float(np.hypot(shot.luma_px, 1)) for shot in shots])
+    chroma = blur(noise - luma, [shot.chroma_px for shot in shots], RETOUCH_MARGIN)
     return smooth + amount * (smooth - wide) + chroma
 
 

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
-# ITU-T T.81 Annex K.1 gives the tables, libjpeg's jcparam.c their scaling by quality.
-_LUMINANCE = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
-_CHROMINANCE = (
-    (17, 18, 24, 47, 99, 99, 99, 99),
-    (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-    *((99, 99, 99, 99, 99, 99, 99, 99),) * 4,
-)
+from degrain.jpeg import CHROMINANCE, LUMINANCE, SUBSAMPLINGS, rounding
 
 
-def through_jpeg(x_nchw: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-    """Quantized 8×8 DCT of YCbCr 4:2:0, as libjpeg makes and decodes it (fancy upsampling).
+def through_jpeg(
+    x_nchw: torch.Tensor, quality: torch.Tensor, subsampling: str = "4:2:0"
+) -> torch.Tensor:
+    """Quantized 8×8 DCT of YCbCr, as libjpeg makes and decodes it (fancy upsampling).
 
     The twin of `degrain.jpeg.through_jpeg` for batches, without a way over the host.
 
@@ -34,19 +20,20 @@ def through_jpeg(x_nchw: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
         x_nchw: in 0..1; clipped and rounded to 8 bits first. Three channels are compressed as
             RGB, any other number one by one.
         quality: libjpeg's 1..100 for each picture, N×1×1×1; rounded.
+        subsampling: of the color, one of `degrain.jpeg.SUBSAMPLINGS`.
     """
     with torch.autocast(x_nchw.device.type, enabled=False):  # bfloat16 would blur the DCT
         quality = quality.float().round()
         pixels = (x_nchw.float().clamp(0, 1) * 255).round()
         if pixels.shape[1] == 3:
-            decoded = _color_jpeg(pixels, quality)
+            decoded = _color_jpeg(pixels, quality, SUBSAMPLINGS[subsampling])
         else:
-            decoded = _code_plane(pixels, _table(_LUMINANCE, quality))
+            decoded = _code_plane(pixels, _table(LUMINANCE, quality))
         return (decoded.round().clamp(0, 255) / 255).to(x_nchw.dtype)
 
 
-def _color_jpeg(rgb: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
-    """JFIF's YCbCr with the color averaged over 2×2 pixels; N×3×H×W in 0..255."""
+def _color_jpeg(rgb: torch.Tensor, quality: torch.Tensor, shared: tuple[int, int]) -> torch.Tensor:
+    """JFIF's YCbCr with the color averaged over so many pixels; N×3×H×W in 0..255."""
     height, width = rgb.shape[2:]
     red, green, blue = rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3]
     luma = (0.299 * red + 0.587 * green + 0.114 * blue).round()
@@ -59,11 +46,13 @@ def _color_jpeg(rgb: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     )
     chroma = (chroma.round() + 128).clamp(0, 255)
     even = F.pad(chroma, (0, width % 2, 0, height % 2), mode="replicate")
-    coded = _code_plane(F.avg_pool2d(even, 2).round(), _table(_CHROMINANCE, quality))
+    means = F.avg_pool2d(even, shared)
+    added = torch.from_numpy(np.resize(rounding(shared), means.shape[3])).to(means)
+    coded = _code_plane((means + added).floor(), _table(CHROMINANCE, quality))
     full = F.interpolate(
-        coded.round().clamp(0, 255), scale_factor=2, mode="bilinear", align_corners=False
+        coded.round().clamp(0, 255), scale_factor=shared, mode="bilinear", align_corners=False
     )
-    y = _code_plane(luma, _table(_LUMINANCE, quality)).round().clamp(0, 255)
+    y = _code_plane(luma, _table(LUMINANCE, quality)).round().clamp(0, 255)
     color = full[:, :, :height, :width].round() - 128
     cb, cr = color[:, 0:1], color[:, 1:2]
     return torch.cat(
