@@ -137,9 +137,9 @@ def _quantized(plane: Floats, table: tuple[tuple[int, ...], ...], quality: int) 
 def _dct() -> Floats:
     """The orthonormal 8-point DCT-II, frequency × place (T.81, A.3.3)."""
     place = np.arange(8)
-    basis = np.cos((2 * place + 1) * place[:, None] * (np.pi / 16)) / 2
-    basis[0] *= 0.5**0.5
-    return basis.astype(np.float32)
+    basis: Floats = np.cos((2 * place + 1) * place[:, None] * (np.pi / 16)).astype(np.float32) / 2
+    basis[0] *= np.float32(0.5**0.5)
+    return basis
 
 
 def _steps(table: tuple[tuple[int, ...], ...], quality: int) -> Floats:
