@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from degrain.camera import draw_camera, take
+from degrain.camera import take
+from degrain.shots import draw_camera
 
 SIDE_PX = 48
 

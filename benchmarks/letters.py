@@ -18,7 +18,7 @@ import numpy as np
 
 from degrain.bench.methods import Floats, Method, open_method
 from degrain.bench.report import markdown_table
-from degrain.camera import LUMA
+from degrain.camera_stages import LUMA
 from degrain.lettering import text_coverage
 from degrain.metrics import psnr
 from degrain.noise import add_noise

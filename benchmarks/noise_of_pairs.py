@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.bench.report import markdown_table
-from degrain.camera import LUMA
+from degrain.camera_stages import LUMA
 from degrain.train.data import read_pairs
 
 Floats = NDArray[np.floating]

@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain.bench.report import markdown_table
-from degrain.camera import LUMA, draw_camera, take
+from degrain.camera import take
+from degrain.camera_stages import LUMA
+from degrain.shots import draw_camera
 from degrain.train.data import read_pairs
 
 Floats = NDArray[np.floating]

@@ -6,14 +6,10 @@ import pytest
 
 from degrain import camera_stages as stages
 from degrain.camera import (
-    EVEN,
     MARGIN,
     Camera,
-    Shot,
     develop,
     developed_noise,
-    draw_camera,
-    draw_shot,
     grain,
     take,
     to_raw,
@@ -21,6 +17,7 @@ from degrain.camera import (
 )
 from degrain.metrics import psnr
 from degrain.noise import add_noise, parse_noise
+from degrain.shots import EVEN, Shot, draw_camera, draw_shot
 
 SIZES = [(1, 1), (1, 7), (7, 3), (2, 2), (33, 47)]
 FOUR_PATTERNS = [(0, 0), (0, 1), (1, 0), (1, 1)]

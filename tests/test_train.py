@@ -18,10 +18,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from degrain.camera import Shot
 from degrain.cli import main
 from degrain.errors import TrainingError, UsageError
 from degrain.metrics import psnr
+from degrain.shots import Shot
 from degrain.train import checkpoint, fit, losses, recipes
 from degrain.train.averaging import follow
 from degrain.train.camera import photograph, through_filters

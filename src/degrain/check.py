@@ -34,7 +34,7 @@ from degrain.whiteness import FEWEST_PIXELS, coarse_noise, windows_of
 from degrain.zoo.card import ModelCard
 
 CAMERA_RANGE = (0.0, 55.0)
-"""Levels of the white noise within `camera` (see degrain.camera)."""
+"""Levels of the white noise within `camera` (see degrain.shots)."""
 RANGE_MARGIN = 1.15
 """Estimates within this factor of the range count as inside."""
 LEFT_FINE, LEFT_COARSE = 3.0, 8.0

@@ -1,6 +1,6 @@
 """The noise `camera` for training batches: the twin of `degrain.camera`, on the batch's device.
 
-The parameters are drawn by `degrain.camera.draw_shot` on the host, a few numbers per picture; all
+The parameters are drawn by `degrain.shots.draw_shot` on the host, a few numbers per picture; all
 that is as large as a picture is drawn and computed on the device. Pictures are float32, N×3×H×W,
 unless stated otherwise. Each stage alone: `degrain.train.camera_stages`.
 """
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
-from degrain.camera import MARGIN, Camera, Shot, draw_shot
+from degrain.camera import MARGIN, Camera
 from degrain.camera_stages import DEMOSAIC_MARGIN, DETAIL_MARGIN, RETOUCH_MARGIN
 from degrain.jpeg import SUBSAMPLINGS
+from degrain.shots import Shot, draw_shot
 from degrain.train.camera_stages import (
     apply_matrix,
     core,

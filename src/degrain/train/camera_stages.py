@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
-from degrain.camera import Shot
 from degrain.camera_stages import (
     BLUR_MARGIN,
     CORE_MARGIN,
@@ -27,6 +26,7 @@ from degrain.camera_stages import (
     gaussian_taps,
     line_kernels,
 )
+from degrain.shots import Shot
 
 
 def linear_from_srgb(x: Tensor) -> Tensor:
