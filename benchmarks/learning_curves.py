@@ -15,6 +15,10 @@ from typing import Any
 
 FEW = 5
 """Validations of a run below which each is marked."""
+COLUMNS = 3
+"""Of the legend."""
+DEEPEST = 2.5
+"""What lies so many dB below the best of a panel is left out."""
 
 Curves = dict[str, dict[str, list[list[float]]]]
 """Label -> noise spec -> [millions of pixels, PSNR in dB]."""
@@ -69,7 +73,9 @@ def draw(curves: Curves, path: Path) -> None:
         key=lambda spec: float(spec.partition(":")[2] or 0),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure, panels = pyplot.subplots(1, len(specs), figsize=(4 * len(specs), 3.2), squeeze=False)
+    rows = (len(curves) + COLUMNS - 1) // COLUMNS
+    size = (4 * len(specs), 3.2 + 0.25 * rows)
+    figure, panels = pyplot.subplots(1, len(specs), figsize=size, squeeze=False)
     for spec, axes in zip(specs, panels[0], strict=True):
         for number, (name, of_run) in enumerate(curves.items()):
             if spec in of_run:
@@ -78,7 +84,9 @@ def draw(curves: Curves, path: Path) -> None:
                     x, y, marker="." if len(x) < FEW else None, label=name, color=f"C{number}"
                 )
         finish(axes, spec)
-    figure.tight_layout()
+    lines = {line.get_label(): line for axes in panels[0] for line in axes.lines}
+    figure.legend(lines.values(), lines, ncols=COLUMNS, loc="lower center", frameon=False)
+    figure.tight_layout(rect=(0, 0.25 * rows / size[1], 1, 1))
     figure.savefig(path, dpi=110, metadata={"Software": ""})
 
 
@@ -89,11 +97,9 @@ def finish(axes: Any, spec: str) -> None:
     axes.set_xlabel("million pixels")
     axes.set_ylabel("PSNR in dB, held-out pictures")
     shown = [value for line in axes.lines for value in line.get_ydata()]
-    low, high = max(max(shown) - 1.5, min(shown) - 0.05), max(shown)
-    axes.set_ylim(low, high + 0.2 * (1 + len(axes.lines)) * (high - low))  # room for the legend
+    axes.set_ylim(max(max(shown) - DEEPEST, min(shown) - 0.05), max(shown) + 0.05)
     axes.locator_params(axis="x", nbins=5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
 
 
 if __name__ == "__main__":
