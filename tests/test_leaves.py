@@ -113,7 +113,8 @@ def test_the_share_of_photographs_that_are_drawn() -> None:
     drawn = []
     for leaves in (0.0, 0.25, 1.0):
         _, clean = photograph(gray, 1.5, torch.Generator().manual_seed(5), leaves)
-        drawn.append(int(((clean - 0.5).abs().amax((1, 2, 3)) > 0.06).sum()))
+        # What noise does to the local mean stays below.
+        drawn.append(int(((clean - 0.5).abs().amax((1, 2, 3)) > 0.1).sum()))
     assert drawn[0] == 0
     assert 6 <= drawn[1] <= 28
     assert drawn[2] >= 58
