@@ -41,7 +41,7 @@ def through_jpeg(picture: NDArray[Any], quality: int, subsampling: str = "4:2:0"
         picture: H×W or H×W×C in 0..1; clipped and rounded to 8 bits first. Three channels are
             compressed as RGB; any other number as gray pictures, one by one.
         quality: libjpeg's 1..100.
-        subsampling: of the color, one of `SUBSAMPLINGS`. 4:2:2, which most cameras take and
+        subsampling: of the color, one of `SUBSAMPLINGS`. 4:2:2, which many cameras take and
             libvips does not write, is computed here, equal to libjpeg but for rounding.
 
     Raises:
