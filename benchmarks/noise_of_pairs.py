@@ -10,7 +10,8 @@ themselves, divided by that of the same part far from edges; medians over the pa
 
 Second table: how much color noise changes from one column or row to the next, inside pairs of
 columns or rows over between them (mean squares; medians over the pairs). Noise that JPEG has not
-touched has 1; where two columns share a color, as in 4:2:2 and 4:2:0, it is well below.
+touched has 1; where two columns share a color, as in 4:2:2 and 4:2:0, it is well below. Blocks of
+eight end between pairs, so rows that share none have somewhat less than 1 too.
 """
 
 from __future__ import annotations

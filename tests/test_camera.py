@@ -266,6 +266,33 @@ def test_dimming_leaves_the_color():
     assert dimmed[..., 0] - dimmed[..., 2] == pytest.approx(noise[..., 0] - noise[..., 2], abs=1e-5)
 
 
+def test_a_shot_has_its_levels():
+    """In brightness, by brightness and beside an edge; color noise stays as it is."""
+    luma = np.array(stages.LUMA, np.float32)
+    clean = np.full((120, 120, 3), 0.7, np.float32)
+    clean[:, 60:] = 0.1
+    plain = Shot(gain=0.0005)
+    noise = grain(clean, plain, random_source())
+    for change, there, level in (
+        ({"bright": (0.4, 0.5, 0.05)}, slice(5, 50), 0.4),
+        ({"bright": (0.4, 0.5, 0.05)}, slice(70, 115), 1.0),
+        ({"dark": (0.6, 0.3, 0.05)}, slice(70, 115), 0.6),
+        ({"detail": (0.3, 0.04, 0.8)}, slice(5, 50), 0.3),
+        ({"detail": (0.3, 0.04, 0.8)}, slice(59, 61), 1.0),
+    ):
+        found = grain(clean, dataclasses.replace(plain, **change), random_source())
+        assert (found @ luma)[:, there] == pytest.approx(level * (noise @ luma)[:, there], abs=2e-3)
+        color = found[..., 0] - found[..., 2]
+        assert color == pytest.approx(noise[..., 0] - noise[..., 2], abs=1e-5)
+
+
+def test_color_noise_may_be_coarse():
+    noise = random_source().standard_normal((200, 200, 3), dtype=np.float32)
+    smooth = stages.retouch(noise, 0, 3, 0)
+    before, after = (float((x[..., 0] - x[..., 2]).std()) for x in (noise, smooth))
+    assert after / before == pytest.approx(1 / (2 * 3 * np.sqrt(np.pi)), rel=0.06)
+
+
 @pytest.mark.parametrize("sigma_px", [0.4, 1.6])
 def test_line_filters_keep_the_mean_and_lie_on_their_lines(sigma_px):
     kernels = stages.line_kernels(sigma_px)
@@ -583,6 +610,23 @@ def test_torch_levels(twin):
     )
     dimmed = [stages.dim(p, g[..., 0]) for p, g in zip(PICTURES, gray, strict=True)]
     assert hwc(twin.dim(nchw(*PICTURES), nchw(*gray))) == pytest.approx(np.stack(dimmed), abs=1e-6)
+
+
+def test_torch_jpeg_of_each_shot(twin):
+    subsamplings = ["4:2:0", "4:4:4", "4:2:2", "4:2:2", "4:4:4", "4:2:0", "4:2:2", "4:2:0"]
+    coded = [Shot(quality=80 + i, subsampling=name) for i, name in enumerate(subsamplings)]
+    coded[4] = Shot()
+    smooth = [stages.blur(p, 2.0) for p in PICTURES]
+    found = hwc(twin.take_shots(nchw(*smooth), coded, None))
+    for answer, clean, shot in zip(found, smooth, coded, strict=True):
+        expected = take(clean, shot, random_source())
+        assert np.abs(answer - expected).mean() < 0.003
+        others = {
+            name: take(clean, dataclasses.replace(shot, subsampling=name), random_source())
+            for name in set(subsamplings)
+        }
+        nearest = min(others, key=lambda name: np.abs(answer - others[name]).mean())
+        assert shot.quality is None or nearest == shot.subsampling
 
 
 def test_torch_fading(twin):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Level = tuple[float, float, float]
+"""How strong noise is somewhere, and two numbers that say where: see `level_by_…`."""
 
 REACH = 2
 """Half of the filters of 5×5 taps in `smooth_along_lines` and `core`, less the middle."""

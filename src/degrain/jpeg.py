@@ -45,13 +45,14 @@ def through_jpeg(picture: NDArray[Any], quality: int, subsampling: str = "4:2:0"
             libvips does not write, is computed here, equal to libjpeg but for rounding.
 
     Raises:
-        PictureError: JPEG cannot hold a picture so large.
+        PictureError: JPEG cannot hold a picture so large (but at 4:2:2, where no file is made).
     """
     scaled = np.clip(np.asarray(picture, dtype=np.float32), 0, 1) * np.float32(255)
     pixels = np.rint(scaled).astype(np.uint8)
-    if subsampling == "4:2:2" and picture.ndim == 3 and picture.shape[2] == 3:
-        return _computed(pixels, quality, SUBSAMPLINGS[subsampling]) / np.float32(255)
-    decoded = _coded(pixels, quality, "off" if subsampling == "4:4:4" else "on")
+    shared = SUBSAMPLINGS[subsampling]
+    if shared == (1, 2) and picture.shape[2:] == (3,):
+        return _halved(pixels, quality) / np.float32(255)
+    decoded = _coded(pixels, quality, "off" if shared == (1, 1) else "on")
     return decoded.reshape(picture.shape).astype(np.float32) / np.float32(255)
 
 
@@ -78,48 +79,37 @@ def _coded(pixels: NDArray[np.uint8], quality: int, subsample: str) -> NDArray[n
     return np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(height, width, bands)
 
 
-def _computed(pixels: NDArray[np.uint8], quality: int, shared: tuple[int, int]) -> Floats:
-    """What `_coded` does with RGB, H×W×3, by arithmetic; so many pixels share a color."""
-    height, width = pixels.shape[:2]
+def _halved(pixels: NDArray[np.uint8], quality: int) -> Floats:
+    """What `_coded` would do with RGB, H×W×3, at 4:2:2: color at half of the columns."""
     red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
     luma = np.rint(0.299 * red + 0.587 * green + 0.114 * blue)
     blueness = np.rint(-0.168735892 * red - 0.331264108 * green + 0.5 * blue)
     redness = np.rint(0.5 * red - 0.418687589 * green - 0.081312411 * blue)
     y = _quantized(luma, LUMINANCE, quality)
     cb, cr = (
-        _spread(_quantized(_shared(color + 128, shared), CHROMINANCE, quality), shared) - 128
-        for color in (blueness, redness)
+        _spread(_quantized(_shared(c + 128), CHROMINANCE, quality)) for c in (blueness, redness)
     )
-    cb, cr = cb[:height, :width], cr[:height, :width]
+    cb, cr = (color[:, : pixels.shape[1]] - 128 for color in (cb, cr))
     rgb = [y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb]
-    decoded: Floats = np.rint(np.stack(rgb, axis=2)).clip(0, 255).astype(np.float32)
+    decoded: Floats = np.rint(np.stack(rgb, axis=2)).clip(0, 255)
     return decoded
 
 
-def _shared(plane: Floats, shared: tuple[int, int]) -> Floats:
-    """Means over so many rows and columns, rounded as libjpeg does: down and up in turn."""
-    padded = np.pad(plane, [(0, -n % k) for n, k in zip(plane.shape, shared, strict=True)], "edge")
-    rows, columns = (n // k for n, k in zip(padded.shape, shared, strict=True))
-    means = padded.reshape(rows, shared[0], columns, shared[1]).mean((1, 3), dtype=np.float32)
-    rounded: Floats = np.floor(means + np.resize(rounding(shared), columns))
+def _shared(plane: Floats) -> Floats:
+    """Means of two columns, rounded as libjpeg does: down and up in turn."""
+    even = np.pad(plane, ((0, 0), (0, plane.shape[1] % 2)), "edge")
+    means = (even[:, ::2] + even[:, 1::2]) / np.float32(2)
+    means[:, 1::2] += np.float32(0.5)
+    rounded: Floats = np.floor(means)
     return rounded
 
 
-def rounding(shared: tuple[int, int]) -> Floats:
-    """What libjpeg adds to means of even and of odd columns before it rounds down."""
-    first = 1 / (shared[0] * shared[1]) if shared[0] == 2 else 0.0
-    return np.array([first, 0.5] if shared[1] == 2 else [0.5, 0.5], np.float32)
-
-
-def _spread(plane: Floats, shared: tuple[int, int]) -> Floats:
-    """Libjpeg's fancy upsampling: of its two nearest a place takes three quarters and one."""
-    for axis, times in enumerate(shared):
-        if times == 2:
-            rows = np.moveaxis(plane, axis, 0)
-            near = np.pad(rows, ((1, 1), (0, 0)), "edge")
-            both: Floats = np.stack([rows * 3 + near[:-2], rows * 3 + near[2:]], axis=1)
-            plane = np.moveaxis(both.reshape(-1, near.shape[1]) / np.float32(4), 0, axis)
-    return np.rint(plane)
+def _spread(plane: Floats) -> Floats:
+    """Libjpeg's fancy upsampling: a place takes three quarters of its nearest, one of the next."""
+    near = np.pad(plane, ((0, 0), (1, 1)), "edge")
+    both: Floats = np.stack([plane * 3 + near[:, :-2], plane * 3 + near[:, 2:]], axis=2)
+    spread: Floats = np.rint(both.reshape(len(plane), -1) / np.float32(4))
+    return spread
 
 
 def _quantized(plane: Floats, table: tuple[tuple[int, ...], ...], quality: int) -> Floats:
@@ -127,14 +117,14 @@ def _quantized(plane: Floats, table: tuple[tuple[int, ...], ...], quality: int) 
     height, width = plane.shape
     padded = np.pad(plane - 128, ((0, -height % 8), (0, -width % 8)), "edge")
     blocks = padded.reshape(padded.shape[0] // 8, 8, -1, 8).swapaxes(1, 2)
-    basis, steps = _dct(), _steps(table, quality)
+    basis, steps = dct(), _steps(table, quality)
     coefficients = np.rint(basis @ blocks @ basis.T / steps) * steps
     decoded = (basis.T @ coefficients @ basis).swapaxes(1, 2).reshape(padded.shape)
     kept: Floats = np.rint(decoded[:height, :width] + np.float32(128)).clip(0, 255)
     return kept
 
 
-def _dct() -> Floats:
+def dct() -> Floats:
     """The orthonormal 8-point DCT-II, frequency × place (T.81, A.3.3)."""
     place = np.arange(8)
     basis: Floats = np.cos((2 * place + 1) * place[:, None] * (np.pi / 16)).astype(np.float32) / 2

@@ -19,6 +19,7 @@ Floats = NDArray[np.float32]
 Matrix = tuple[tuple[float, float, float], ...]
 
 EVEN: Final = (1.0, 0.5, 0.1)
+"""A level that is 1 everywhere."""
 IDENTITY: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
-from degrain.jpeg import CHROMINANCE, LUMINANCE, SUBSAMPLINGS, rounding
+from degrain.jpeg import CHROMINANCE, LUMINANCE, SUBSAMPLINGS, dct
+
+_ROUNDING = {(1, 1): 0.5, (1, 2): 0.0, (2, 2): 0.25}
+"""What libjpeg adds to means in even columns before it rounds down; in odd ones it is a half."""
 
 
 def through_jpeg(
@@ -47,8 +49,9 @@ def _color_jpeg(rgb: torch.Tensor, quality: torch.Tensor, shared: tuple[int, int
     chroma = (chroma.round() + 128).clamp(0, 255)
     even = F.pad(chroma, (0, width % 2, 0, height % 2), mode="replicate")
     means = F.avg_pool2d(even, shared)
-    added = torch.from_numpy(np.resize(rounding(shared), means.shape[3])).to(means)
-    coded = _code_plane((means + added).floor(), _table(CHROMINANCE, quality))
+    means[..., ::2] += _ROUNDING[shared]
+    means[..., 1::2] += 0.5
+    coded = _code_plane(means.floor(), _table(CHROMINANCE, quality))
     full = F.interpolate(
         coded.round().clamp(0, 255), scale_factor=shared, mode="bilinear", align_corners=False
     )
@@ -66,18 +69,10 @@ def _code_plane(plane: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     padded = F.pad(plane - 128, (0, -width % 8, 0, -height % 8), mode="replicate")
     rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
     blocks = padded.reshape(count, channels, rows, 8, columns, 8).transpose(3, 4)
-    basis = _dct(plane)
+    basis = torch.from_numpy(dct()).to(plane)
     coefficients = (basis @ blocks @ basis.T / table).round() * table
     decoded = (basis.T @ coefficients @ basis).transpose(3, 4).reshape(padded.shape)
     return decoded[:, :, :height, :width] + 128
-
-
-def _dct(like: torch.Tensor) -> torch.Tensor:
-    """The orthonormal 8-point DCT-II, frequency × place (T.81, A.3.3)."""
-    place = torch.arange(8, device=like.device, dtype=torch.float64)
-    basis = torch.cos((2 * place + 1) * place[:, None] * (torch.pi / 16)) / 2
-    basis[0] *= 0.5**0.5
-    return basis.to(like.dtype)
 
 
 def _table(base: tuple[tuple[int, ...], ...], quality: torch.Tensor) -> torch.Tensor:
