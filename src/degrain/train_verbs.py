@@ -38,6 +38,8 @@ def train_run(options: Train) -> int:
             crop=options.crop,
             loss=options.loss,
             teacher=options.teacher,
+            told_teacher=options.told_teacher,
+            told_share=options.told_share,
             leaves=options.drawn,
             lr=options.lr,
             seed=options.seed,
@@ -53,8 +55,8 @@ def _train_three_phase(options: Train) -> int:
     if options.pairs or options.ids:
         msg = "The three phases train on folders of clean pictures: leave --pairs and --ids out."
         raise UsageError(msg)
-    if options.teacher or options.loss:
-        msg = "The three phases have losses and a judge of their own: no --loss, no --teacher."
+    if options.teacher or options.told_teacher or options.loss:
+        msg = "The three phases have losses and a judge of their own: no --loss, no teachers."
         raise UsageError(msg)
     if options.drawn is not None:
         raise UsageError("The three phases train on pictures as they are: leave --drawn out.")

@@ -36,7 +36,7 @@ from degrain.train.recipes import Recipe
 from degrain.train.seeds import host_source
 from degrain.train.soap import Soap
 from degrain.train.state import State
-from degrain.train.teacher import answer, load_teacher
+from degrain.train.teacher import load_teachers
 from degrain.train.watch import Validation, Watch
 
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
@@ -99,7 +99,7 @@ def fit(
     """
     noise = parse_noise(recipe.noise)
     device = crops.starts.device
-    teacher = load_teacher(recipe.teacher, recipe.channels, device) if recipe.teacher else None
+    teachers = load_teachers(recipe, device)
     compile_for(state.net, device)
     model = processes.wrap(state.net)
     border = int(getattr(state.net, "border_px", 0))
@@ -118,7 +118,8 @@ def fit(
             set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
             noisy, clean = batches.take()
             with autocast(device, fast=recipe.fast):
-                taught = answer(teacher, noisy)
+                own = step_source(recipe, state.step, processes.rank, device, use=1)
+                taught = teachers and teachers.answer(noisy, clean, own)
                 loss = losses.loss(recipe.loss, model(noisy, **given).float(), clean, taught)
             descend(loss, state, recipe)
             state.step += 1
@@ -194,8 +195,7 @@ def draw_batch(
     With a border the noisy ones are larger by that many pixels on every side, for a network that
     wants its surroundings: noisy too, or `OUTSIDE` where the picture ends.
     """
-    generator = torch.Generator(crops.starts.device)
-    generator.manual_seed(hash((recipe.seed, step, processes.rank)) & 0x7FFFFFFF)
+    generator = step_source(recipe, step, processes.rank, crops.starts.device)
     count = max(1, recipe.batch // processes.count)
     drawn, inside = crops.draw_surrounded(count, generator, border)
     clean = drawn[-1]
@@ -213,6 +213,14 @@ def draw_batch(
         noisy = noisy.masked_fill(~inside, OUTSIDE)
         clean = clean[..., border:-border, border:-border]
     return noisy, clean
+
+
+def step_source(
+    recipe: Recipe, step: int, rank: int, device: torch.device, use: int | None = None
+) -> torch.Generator:
+    """Random numbers that depend on the step, not on those before it; others for another use."""
+    key = (recipe.seed, step, rank) if use is None else (recipe.seed, step, rank, use)
+    return torch.Generator(device).manual_seed(hash(key) & 0x7FFFFFFF)
 
 
 def takes_photographs(recipe: Recipe, noise: Noise) -> bool:

@@ -31,6 +31,9 @@ class Recipe:
             error summed over a crop, averaged over crops.
         teacher: empty, or a trained U-Net (name, ONNX file or run folder) whose answers count
             beside the clean pictures, see `train.losses`.
+        told_teacher: empty, or a second one, a network for white noise that is told the level of
+            noise that pixels share, see `train.told`.
+        told_share: what its answers count beside the first teacher's, 0..1.
         optimizer: `muon` (kernels inside the net; the ends by AdamW), `soap` (all kernels; for
             small nets), `adamw` or `sgd` (without momentum).
         lr: step length of Muon, or of Soap, AdamW or SGD where that is the optimizer.
@@ -65,6 +68,8 @@ class Recipe:
     gray: str = "luma"
     loss: str = "rms"
     teacher: str = ""
+    told_teacher: str = ""
+    told_share: float = 0.6
     optimizer: str = "muon"
     lr: float = 0.008
     lr_ends: float = 1e-3

@@ -10,9 +10,23 @@ from typing import Any
 from degrain.train.recipes import RECIPES
 from degrain.train.three_phase_recipes import THREE_PHASE
 
-OPTIONS = ("noise", "loss", "teacher", "lr", "batch", "crop", "seed")
+OPTIONS = (
+    "noise",
+    "loss",
+    "teacher",
+    "told_teacher",
+    "told_share",
+    "leaves",
+    "lr",
+    "batch",
+    "crop",
+    "seed",
+)
 PHASE_OPTIONS = ("noise", "lp_weight", "lp_power", "discriminator", "lr", "batch", "crop", "seed")
 """Fields of the recipes, one-phase and three-phase, that `degrain train` has options for."""
+
+_FLAGS = {"leaves": "drawn"}
+"""Options that have another name than their field."""
 
 
 def command(config: Mapping[str, Any]) -> str:
@@ -52,7 +66,7 @@ def _changed(
     recipe: Mapping[str, Any], usual: Mapping[str, Any], options: Sequence[str]
 ) -> list[str]:
     return [
-        f"--{option.replace('_', '-')} {_without_folder(recipe[option])}"
+        f"--{_FLAGS.get(option, option).replace('_', '-')} {_without_folder(recipe[option])}"
         for option in options
         if recipe.get(option, usual.get(option)) != usual.get(option)
     ]

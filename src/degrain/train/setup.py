@@ -52,8 +52,9 @@ def train(
         ids: name or file of a list of pictures: train on these only, see `lists.select`.
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
-        changes: fields of the recipe to replace (`noise`, `loss`, `teacher`, `leaves`, `lr`,
-            `seed`, `batch`, `crop`, `steps`, `minutes`); None leaves the recipe's value.
+        changes: fields of the recipe to replace (`noise`, `loss`, `teacher`, `told_teacher`,
+            `told_share`, `leaves`, `lr`, `seed`, `batch`, `crop`, `steps`, `minutes`); None leaves
+            the recipe's value.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -127,6 +128,7 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
         given["validation_noise"] = (given["noise"],)
     recipe = dataclasses.replace(recipe, **given)
     _require_loss(recipe)
+    _require_teachers(recipe, shared="told_share" in given)
     if not 0 <= recipe.leaves <= 1:
         raise UsageError(f"The share of drawn pictures must be 0 to 1, not {recipe.leaves:g}.")
     return recipe
@@ -139,6 +141,15 @@ def _require_loss(recipe: Recipe) -> None:
     if recipe.teacher and recipe.loss not in OF_ERROR:
         msg = f"With a teacher the loss must be one of {', '.join(OF_ERROR)}, not {recipe.loss}."
         raise UsageError(msg)
+
+
+def _require_teachers(recipe: Recipe, *, shared: bool) -> None:
+    if recipe.told_teacher and not recipe.teacher:
+        raise UsageError("--told-teacher names a second teacher; name the first with --teacher.")
+    if shared and not recipe.told_teacher:
+        raise UsageError("--told-share is for a second teacher; name it with --told-teacher.")
+    if not 0 <= recipe.told_share <= 1:
+        raise UsageError(f"--told-share must be 0 to 1, not {recipe.told_share:g}.")
     if recipe.teacher and recipe.net == "jain-seung-2008":
         msg = "The networks of Jain & Seung see what lies around a crop; leave --teacher out."
         raise UsageError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,59 @@ from torch import Tensor, nn
 from degrain.errors import ModelError
 from degrain.nets.unet import MAPS_A_CHANNEL, UNet
 from degrain.train.devices import compile_for
+from degrain.train.recipes import Recipe
 from degrain.train.start import stored_weights
+from degrain.train.told import soften
+
+
+@dataclass(frozen=True, slots=True)
+class Teachers:
+    """Whose answers are learned.
+
+    Attributes:
+        blind: answers every crop.
+        told: answers some besides, told the noise level, see `told`; None: nobody does.
+        share: what those answers count beside the first.
+    """
+
+    blind: nn.Module
+    told: nn.Module | None = None
+    share: float = 0.0
+
+    @torch.no_grad()
+    def answer(self, noisy_nchw: Tensor, clean_nchw: Tensor, generator: torch.Generator) -> Tensor:
+        """What the net shall answer to these crops, as float32, without gradients.
+
+        Args:
+            noisy_nchw: what the net is asked about.
+            clean_nchw: the same without noise.
+            generator: on the device of the crops.
+        """
+        answers: Tensor = self.blind(noisy_nchw).float()
+        if self.told is None:
+            return answers
+        return soften(answers, noisy_nchw, clean_nchw, self.told, self.share, generator)
+
+
+def load_teachers(recipe: Recipe, device: torch.device) -> Teachers | None:
+    """Those of a recipe, ready to answer on `device`; None if it names none.
+
+    Raises:
+        ModelError, TrainingError: as of `load_teacher`.
+    """
+    if not recipe.teacher:
+        return None
+    blind = load_teacher(recipe.teacher, recipe.channels, device)
+    compile_for(blind, device)
+    if not recipe.told_teacher:
+        return Teachers(blind)
+    # Not compiled: it is asked about another number of crops at every step.
+    told = load_teacher(recipe.told_teacher, recipe.channels, device)
+    return Teachers(blind, told, recipe.told_share)
 
 
 def load_teacher(model: str, channels: int, device: torch.device) -> UNet:
-    """The network of a model, ready to answer on `device`.
+    """The network of a model on `device`, which never learns.
 
     Args:
         model: name or ONNX file of a U-Net, or a run folder of one.
@@ -30,9 +79,7 @@ def load_teacher(model: str, channels: int, device: torch.device) -> UNet:
         kind = "gray" if channels == 1 else "color"
         msg = f"The teacher {model} is not for {kind} pictures; give one that is."
         raise ModelError(msg)
-    net.to(device).eval().requires_grad_(False)
-    compile_for(net, device)
-    return net
+    return net.to(device).eval().requires_grad_(False)
 
 
 def unet_of(stored: Mapping[str, Tensor], model: str) -> UNet:
@@ -59,15 +106,6 @@ def unet_of(stored: Mapping[str, Tensor], model: str) -> UNet:
     except (KeyError, RuntimeError) as error:
         raise ModelError(msg) from error
     return net
-
-
-def answer(teacher: nn.Module | None, noisy_nchw: Tensor) -> Tensor | None:
-    """The teacher's answer as float32, without gradients; None without a teacher."""
-    if teacher is None:
-        return None
-    with torch.no_grad():
-        taught: Tensor = teacher(noisy_nchw)
-    return taught.float()
 
 
 def _blocks(stored: Mapping[str, Tensor], within: str) -> int:
