@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from degrain.cli import main
 from degrain.errors import ModelError, UsageError
 from degrain.train import recipes, told
 from degrain.train.repeat import command
@@ -148,6 +149,15 @@ def test_what_cannot_be_told(
             steps=1,
             **{**TAUGHT, **options},
         )
+
+
+@pytest.mark.parametrize("option", [("--told-teacher", "degrain-color"), ("--told-share", "0")])
+def test_three_phases_have_no_teachers(
+    option: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "divakar-babu", "--data", str(tmp_path), "-o", str(tmp_path / "run")]
+    assert main([*command, *option]) == 2
+    assert "no teachers" in capsys.readouterr().err
 
 
 def test_the_command_of_a_run_names_both_teachers_and_the_share_of_drawn_crops() -> None:

@@ -55,7 +55,8 @@ def _train_three_phase(options: Train) -> int:
     if options.pairs or options.ids:
         msg = "The three phases train on folders of clean pictures: leave --pairs and --ids out."
         raise UsageError(msg)
-    if options.teacher or options.told_teacher or options.loss:
+    told = options.told_teacher or options.told_share is not None
+    if options.teacher or told or options.loss:
         msg = "The three phases have losses and a judge of their own: no --loss, no teachers."
         raise UsageError(msg)
     if options.drawn is not None:

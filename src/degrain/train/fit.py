@@ -118,8 +118,10 @@ def fit(
             set_rates(state, first_rates, rate(progress, state.step - state.first_step, recipe))
             noisy, clean = batches.take()
             with autocast(device, fast=recipe.fast):
-                own = step_source(recipe, state.step, processes.rank, device, use=1)
-                taught = teachers and teachers.answer(noisy, clean, own)
+                taught = None
+                if teachers is not None:
+                    own = step_source(recipe, state.step, processes.rank, device, use=1)
+                    taught = teachers.answer(noisy, clean, own)
                 loss = losses.loss(recipe.loss, model(noisy, **given).float(), clean, taught)
             descend(loss, state, recipe)
             state.step += 1

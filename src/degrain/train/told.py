@@ -4,8 +4,8 @@ A network that learns from made camera noise leaves of real one what might be de
 and in print, where the noise of cameras looks like texture. A network for white noise that is told
 several times the level (`degrain.steering`) takes it off, with fine texture. On real pairs the
 mean of both answers is better than either (benchmarks/LOG.md), but takes the time of three
-networks. So one learns the mean: on crops whose noise pixels share with their neighbours, and
-nowhere else, so that white noise and clean pictures go on as they were.
+networks. So one learns the mean: on crops whose noise pixels share with their neighbors. White
+noise and clean pictures are taught by the first teacher alone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 TIMES: Final = 6.5
-"""The level it is told, in noise levels of the crop."""
+"""Level of the noise that tells it, in noise levels of the crop."""
 MOST_255: Final = 40.0
-"""No level above it is told."""
+"""Level above which it is told no more."""
 SHARED: Final = 0.15
 """Correlation of noise between pixels side by side from which they share it; white noise has 0."""
 FAINTEST_255, STRONGEST_255 = 0.7, 12.0
@@ -27,7 +27,7 @@ first teacher knows it for noise."""
 
 
 def shared_level(noise_nchw: Tensor) -> Tensor:
-    """Level of the noise of each crop that pixels share with their neighbours, of shape N.
+    """Level of the noise of each crop that pixels share with their neighbors, of shape N.
 
     Args:
         noise_nchw: noisy crops less the clean ones, where white is 1.
