@@ -11,7 +11,8 @@ from torch import nn
 
 from degrain.cli import main
 from degrain.errors import ModelError, UsageError
-from degrain.train import recipes, told
+from degrain.train import fit, recipes, told
+from degrain.train.camera import photograph
 from degrain.train.repeat import command
 from degrain.train.setup import train
 from degrain.train.start import stored_weights
@@ -108,6 +109,28 @@ def test_a_resumed_run_hears_the_same(folder: Path, tmp_path: Path) -> None:
     )
     for a, b in zip(whole.net.parameters(), halves.net.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_every_step_tells_with_noise_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same noise at every step would be learned; that of the crops would be told by itself."""
+    told_from, drawn_from = [], []
+
+    def answer(_: Teachers, noisy: torch.Tensor, __: torch.Tensor, own: torch.Generator):
+        told_from.append(own.initial_seed())
+        return noisy
+
+    def draw(clean: torch.Tensor, _: float, generator: torch.Generator, __: float):
+        drawn_from.append(generator.initial_seed())
+        return photograph(clean, 1.0, generator)
+
+    monkeypatch.setattr(Teachers, "answer", answer)
+    monkeypatch.setattr(fit, "photograph", draw)
+    train("degrain-photo-fast", data=[folder], run=tmp_path / "run", steps=3, **TAUGHT)
+    assert len(set(told_from)) == len(told_from) == 3
+    assert not set(told_from) & set(drawn_from)
+    assert len(drawn_from) >= 3
 
 
 def test_a_net_that_is_its_own_teacher_moves_towards_the_told_one(
