@@ -1,4 +1,4 @@
-"""The second teacher: which crops it answers, what it is told, and what is learned of it."""
+"""The told teacher: which crops it answers, what it is told, and what is learned of it."""
 
 from __future__ import annotations
 
@@ -92,6 +92,14 @@ def test_without_a_told_one_the_first_teacher_alone_counts() -> None:
     assert torch.equal(answers, noisy)
 
 
+def test_without_a_blind_one_clean_crops_are_learned_beside_the_told_ones_answers() -> None:
+    clean = torch.full((2, 3, 48, 48), 0.4)
+    noise = torch.cat([white(4), shared(4)])
+    learned = Teachers(told=Hears(), share=0.6).answer(clean + noise, clean, source())
+    assert torch.equal(learned[0], clean[0])
+    torch.testing.assert_close(learned[1], torch.full_like(learned[1], 0.4 * 0.4 + 0.6 * 0.5))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random(tmp_path_factory.mktemp("told"), "abcdef", (70, 64))
@@ -133,6 +141,19 @@ def test_every_step_tells_with_noise_of_its_own(
     assert len(drawn_from) >= 3
 
 
+def test_a_told_teacher_alone_teaches(folder: Path, tmp_path: Path) -> None:
+    start = {**OPTIONS, "start": "degrain-photo-fast", "steps": 2}
+    alone = train("degrain-photo-fast", data=[folder], run=tmp_path / "alone", **start)
+    told_too = train(
+        "degrain-photo-fast",
+        data=[folder],
+        run=tmp_path / "told",
+        **start,
+        told_teacher="degrain-color-fast",
+    )
+    assert not torch.equal(alone.net.tail.weight, told_too.net.tail.weight)
+
+
 def test_a_net_that_is_its_own_teacher_moves_towards_the_told_one(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -154,7 +175,7 @@ def test_a_net_that_is_its_own_teacher_moves_towards_the_told_one(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"teacher": None}, "name the first with --teacher"),
+        ({"teacher": None, "loss": "l1"}, "With a teacher the loss must be one of rms"),
         ({"told_teacher": "degrain-gray"}, "degrain-gray is not for color pictures"),
         ({"told_teacher": "divakar-babu"}, "divakar-babu is no U-Net"),
         ({"told_teacher": None, "told_share": 0.5}, "name it with --told-teacher"),

@@ -9,7 +9,7 @@ clean ─┬─tone, gamma, color, gain: undone──▶ raw ─mosaic─▶ noi
        │                              │
        │                   smoothing, sharpening
        │                              │
-       └──────────▶ + ◀──resize── levels by brightness and detail
+       └──────────▶ + ◀──resize── levels by brightness, detail and color
                     └──▶ clip ──▶ JPEG ──▶ noisy
 ```
 
@@ -51,6 +51,7 @@ from degrain.camera_stages import (
     fade,
     level_by_brightness,
     level_by_detail,
+    level_by_saturation,
     linear_from_srgb,
     mosaic,
     resize,
@@ -146,7 +147,9 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     both = smooth_along_lines(np.dstack([noise, picture]), picture, shot.line_px)
     noise = core(both[..., :3], both[..., 3], shot.coring, shot.coring_px, shot.fine_px)
     retouched = retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening)
-    return fade(dim(retouched, _level(around @ gray, shot)), shot.color)
+    clean = around[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    color = np.float32(shot.color) * level_by_saturation(clean, shot.neutral)
+    return fade(dim(retouched, _level(around @ gray, shot)), color)
 
 
 def _level(gray: Floats, shot: Shot) -> Floats:

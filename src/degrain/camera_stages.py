@@ -274,11 +274,27 @@ def level_by_brightness(gray: Floats, dark: Level, bright: Level) -> Floats:
             way is gone; and half of the width of the way. A level of 1 changes nothing.
         bright: the same of white.
     """
-    rising = [
-        (level - 1) / 2 * (1 + np.tanh((gray - place) / width))
-        for level, place, width in (bright, (dark[0], dark[1], -dark[2]))
-    ]
-    return np.asarray(1 + sum(rising), np.float32)
+    return np.asarray(1 + _below(gray, *dark) + _below(-gray, bright[0], -bright[1], bright[2]))
+
+
+def level_by_saturation(x: Floats, neutral: Level) -> Floats:
+    """How strong color noise is at each color, against saturated ones; H×W×3 gives H×W.
+
+    Cameras smooth color most where there is none: beside a saturated color the eye does not see
+    false ones, and smoothing would bleed. (Measured, see docs/explanation/camera-noise.md.)
+
+    Args:
+        x: the clean picture in 0..1.
+        neutral: the level on gray, 1 being that of saturated colors; the saturation (largest
+            channel less smallest) where half of the way is gone; and half of the width of the
+            way. A level of 1 changes nothing.
+    """
+    return np.asarray(1 + _below(x.max(axis=-1) - x.min(axis=-1), *neutral))
+
+
+def _below(x: Floats, level: float, place: float, width: float) -> Floats:
+    """What makes a level of 1 this one below a place."""
+    return np.asarray((level - 1) / 2 * (1 + np.tanh((place - x) / width)), np.float32)
 
 
 def level_by_detail(gray: Floats, plain: float, step: float, spread_px: float) -> Floats:
@@ -333,10 +349,10 @@ def retouch(noise: Floats, luma_px: float, chroma_px: float, sharpening: float) 
     return smooth + blur(noise - luma, chroma_px, RETOUCH_MARGIN)
 
 
-def fade(noise: Floats, color: float) -> Floats:
-    """Noise, H×W×3, with its color taken back to a share of 0 (gray grain) to 1 (as it is)."""
+def fade(noise: Floats, color: Floats) -> Floats:
+    """Noise, H×W×3, with its color taken back to a share of 0 (gray grain) to 1 (as it is), H×W."""
     luma: Floats = noise @ np.array(LUMA, np.float32)[:, None]
-    return luma + np.float32(color) * (noise - luma)
+    return luma + color[..., None] * (noise - luma)
 
 
 def resize(x: Floats, height: int, width: int) -> Floats:

@@ -178,9 +178,9 @@ class Train:
     teacher: Annotated[str | None, arg(metavar="MODEL|RUN")] = None
     """Learn from the answers of this better U-Net too, which makes small batches less noisy."""
     told_teacher: Annotated[str | None, arg(metavar="MODEL|RUN")] = None
-    """Learn from this network for white noise as well, where noise looks like detail."""
+    """Learn from this network for white noise too where noise looks like detail."""
     told_share: Annotated[float | None, arg(metavar="SHARE")] = None
-    """What the told teacher's answers count beside the other's, instead of the recipe's 0.6."""
+    """What its answers count there, instead of the recipe's 0.6."""
     drawn: Annotated[float | None, arg(metavar="SHARE")] = None
     """Share of the crops that get shapes and letters drawn over them, instead of the recipe's."""
     lr: Annotated[float | None, arg(metavar="X")] = None

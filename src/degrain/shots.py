@@ -46,6 +46,7 @@ class Shot:
         sharpening: amount of unsharp masking.
         dark, bright: how strong noise is there, see `camera_stages.level_by_brightness`.
         detail: how strong it is on even parts, see `camera_stages.level_by_detail`.
+        neutral: how strong color noise is on gray, see `camera_stages.level_by_saturation`.
         scale: pixels of the picture per pixel of the sensor, along one side.
         quality, subsampling: of JPEG, see `degrain.jpeg.through_jpeg`; quality None: no JPEG.
     """
@@ -72,6 +73,7 @@ class Shot:
     dark: Level = EVEN
     bright: Level = EVEN
     detail: Level = EVEN
+    neutral: Level = EVEN
     scale: float = 1.0
     quality: int | None = None
     subsampling: str = "4:2:0"
@@ -142,6 +144,7 @@ def draw_camera(rng: np.random.Generator) -> Shot:
         dark=dark,
         bright=bright,
         detail=detail,
+        neutral=_draw_neutral(rng),
     )
 
 
@@ -175,6 +178,13 @@ def _draw_detail(rng: np.random.Generator) -> Level:
     if rng.random() < 0.5:
         return EVEN
     return rng.uniform(0.3, 0.9), rng.uniform(5, 25) / 255, rng.uniform(0.5, 1.5)
+
+
+def _draw_neutral(rng: np.random.Generator) -> Level:
+    """Two in three cameras smooth color more where there is none than in saturated colors."""
+    if rng.random() < 1 / 3:
+        return EVEN
+    return rng.uniform(0.25, 0.8), rng.uniform(30, 90) / 255, rng.uniform(8, 30) / 255
 
 
 def _draw_smoothing(rng: np.random.Generator) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from degrain.train.camera_stages import (
     fade,
     level_by_brightness,
     level_by_detail,
+    level_by_saturation,
     linear_from_srgb,
     luma_of,
     mosaic,
@@ -206,7 +207,9 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     noise, picture = finished - around[..., cut, cut], luma_of(finished)
     both = smooth_along_lines(torch.cat([noise, picture], 1), picture, shots)
     noise = core(both[:, :3], both[:, 3:], shots)
-    return fade(dim(retouch(noise, shots), _level(luma_of(around), shots)), shots)
+    clean = around[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    color = each(clean, shots, lambda shot: shot.color) * level_by_saturation(clean, shots)
+    return fade(dim(retouch(noise, shots), _level(luma_of(around), shots)), color)
 
 
 def _level(gray: Tensor, shots: Sequence[Shot]) -> Tensor:

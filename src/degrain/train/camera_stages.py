@@ -164,14 +164,22 @@ def _cored(noise: Tensor, picture: Tensor, shots: Sequence[Shot]) -> Tensor:
 
 def level_by_brightness(gray: Tensor, shots: Sequence[Shot]) -> Tensor:
     """How strong noise is at each brightness; see `camera_stages.level_by_brightness`."""
-    dark, bright = (
-        each(gray, shots, kind).reshape(-1, 3, 1, 1).split(1, dim=1)
-        for kind in (lambda shot: shot.dark, lambda shot: shot.bright)
-    )
-    falling = (dark[0] - 1) / 2 * (1 + ((dark[1] - gray) / dark[2]).tanh())
-    rising = (bright[0] - 1) / 2 * (1 + ((gray - bright[1]) / bright[2]).tanh())
-    level: Tensor = 1 + falling + rising
-    return level
+    dark = each(gray, shots, lambda shot: shot.dark)
+    bright = each(gray, shots, lambda shot: shot.bright) * gray.new_tensor([1, -1, 1])
+    return 1 + _below(gray, dark) + _below(-gray, bright)
+
+
+def level_by_saturation(x: Tensor, shots: Sequence[Shot]) -> Tensor:
+    """How strong color noise is at each color; N×3×H×W gives N×1×H×W; see the twin."""
+    saturation = x.amax(1, keepdim=True) - x.amin(1, keepdim=True)
+    return 1 + _below(saturation, each(x, shots, lambda shot: shot.neutral))
+
+
+def _below(x: Tensor, levels: Tensor) -> Tensor:
+    """What makes a level of 1 another one below a place; level, place and width as N×1×1×3."""
+    level, place, width = levels.split(1, dim=3)
+    below: Tensor = (level - 1) / 2 * (1 + ((place - x) / width).tanh())
+    return below
 
 
 def level_by_detail(gray: Tensor, shots: Sequence[Shot]) -> Tensor:
@@ -203,10 +211,10 @@ def retouch(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
     return smooth + amount * (smooth - wide) + chroma
 
 
-def fade(noise: Tensor, shots: Sequence[Shot]) -> Tensor:
-    """Noise with its color taken back, to gray grain where the shot's color is 0."""
+def fade(noise: Tensor, color: Tensor) -> Tensor:
+    """Noise with its color taken back to a share of 0 (gray grain) to 1 (as it is), N×1×H×W."""
     luma = luma_of(noise)
-    return luma + each(noise, shots, lambda shot: shot.color) * (noise - luma)
+    return luma + color * (noise - luma)
 
 
 def blur(x: Tensor, sigmas_px: Sequence[float], reach: int = BLUR_MARGIN) -> Tensor:

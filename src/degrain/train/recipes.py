@@ -31,9 +31,9 @@ class Recipe:
             error summed over a crop, averaged over crops.
         teacher: empty, or a trained U-Net (name, ONNX file or run folder) whose answers count
             beside the clean pictures, see `train.losses`.
-        told_teacher: empty, or a second one, a network for white noise that is told the level of
-            noise that pixels share, see `train.told`.
-        told_share: what its answers count beside the first teacher's, 0..1.
+        told_teacher: empty, or a network for white noise whose answers count too where pixels
+            share their noise, told its level, see `train.told`.
+        told_share: what they count beside the teacher's or the clean pictures, 0..1.
         optimizer: `muon` (kernels inside the net; the ends by AdamW), `soap` (all kernels; for
             small nets), `adamw` or `sgd` (without momentum).
         lr: step length of Muon, or of Soap, AdamW or SGD where that is the optimizer.
@@ -89,6 +89,11 @@ class Recipe:
     validate_every: int = 1000
     validation_noise: tuple[str, ...] = ("gaussian:15", "gaussian:25", "gaussian:50")
     seed: int = 0
+
+    @property
+    def is_taught(self) -> bool:
+        """Does it learn from other networks, and not from clean pictures alone?"""
+        return bool(self.teacher or self.told_teacher)
 
 
 LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)

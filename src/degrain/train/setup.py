@@ -138,20 +138,18 @@ def _require_loss(recipe: Recipe) -> None:
     if recipe.loss not in LOSSES:
         msg = f"Unknown loss {recipe.loss!r}; use {', '.join(sorted(LOSSES))}."
         raise UsageError(msg)
-    if recipe.teacher and recipe.loss not in OF_ERROR:
+    if recipe.is_taught and recipe.loss not in OF_ERROR:
         msg = f"With a teacher the loss must be one of {', '.join(OF_ERROR)}, not {recipe.loss}."
         raise UsageError(msg)
 
 
 def _require_teachers(recipe: Recipe, *, shared: bool) -> None:
-    if recipe.told_teacher and not recipe.teacher:
-        raise UsageError("--told-teacher names a second teacher; name the first with --teacher.")
     if shared and not recipe.told_teacher:
-        raise UsageError("--told-share is for a second teacher; name it with --told-teacher.")
+        raise UsageError("--told-share is for a told teacher; name it with --told-teacher.")
     if not 0 <= recipe.told_share <= 1:
         raise UsageError(f"--told-share must be 0 to 1, not {recipe.told_share:g}.")
-    if recipe.teacher and recipe.net == "jain-seung-2008":
-        msg = "The networks of Jain & Seung see what lies around a crop; leave --teacher out."
+    if recipe.is_taught and recipe.net == "jain-seung-2008":
+        msg = "The networks of Jain & Seung see what lies around a crop; they have no teachers."
         raise UsageError(msg)
 
 

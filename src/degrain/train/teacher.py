@@ -21,12 +21,12 @@ class Teachers:
     """Whose answers are learned.
 
     Attributes:
-        blind: answers every crop.
+        blind: answers every crop; None: the clean crops are learned.
         told: answers some besides, told the noise level, see `told`; None: nobody does.
-        share: what those answers count beside the first.
+        share: what those answers count beside the others.
     """
 
-    blind: nn.Module
+    blind: nn.Module | None = None
     told: nn.Module | None = None
     share: float = 0.0
 
@@ -39,7 +39,7 @@ class Teachers:
             clean_nchw: the same without noise.
             generator: on the device of the crops.
         """
-        answers: Tensor = self.blind(noisy_nchw).float()
+        answers = clean_nchw if self.blind is None else self.blind(noisy_nchw).float()
         if self.told is None:
             return answers
         return soften(answers, noisy_nchw, clean_nchw, self.told, self.share, generator)
@@ -51,10 +51,11 @@ def load_teachers(recipe: Recipe, device: torch.device) -> Teachers | None:
     Raises:
         ModelError, TrainingError: as of `load_teacher`.
     """
-    if not recipe.teacher:
+    if not recipe.is_taught:
         return None
-    blind = load_teacher(recipe.teacher, recipe.channels, device)
-    compile_for(blind, device)
+    blind = load_teacher(recipe.teacher, recipe.channels, device) if recipe.teacher else None
+    if blind is not None:
+        compile_for(blind, device)
     if not recipe.told_teacher:
         return Teachers(blind)
     # Not compiled: it is asked about another number of crops at every step.

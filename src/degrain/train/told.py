@@ -1,11 +1,12 @@
-"""A second teacher, told a level: what to take for noise where a camera's noise looks like detail.
+"""A teacher that is told a level: what to take for noise where a camera's noise looks like detail.
 
 A network that learns from made camera noise leaves of real one what might be detail: beside edges
 and in print, where the noise of cameras looks like texture. A network for white noise that is told
 several times the level (`degrain.steering`) takes it off, with fine texture. On real pairs the
 mean of both answers is better than either (benchmarks/LOG.md), but takes the time of three
 networks. So one learns the mean: on crops whose noise pixels share with their neighbors. White
-noise and clean pictures are taught by the first teacher alone.
+noise and clean pictures are taught by the blind teacher alone, or by the clean crops, which have
+the same mean as a blind teacher that is right.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ def soften(
     share: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """A blind teacher's answers, moved towards a told one's where pixels share their noise.
+    """What is learned, moved towards a told teacher's answers where pixels share their noise.
 
     Args:
-        blind_nchw: answers of the first teacher.
+        blind_nchw: answers of a blind teacher, or the clean crops.
         noisy_nchw: what it was asked about.
         clean_nchw: the same without noise.
         told: a network for white noise.
