@@ -174,10 +174,10 @@ def _draw_levels(rng: np.random.Generator) -> tuple[Level, Level]:
 
 
 def _draw_detail(rng: np.random.Generator) -> Level:
-    """Half of the cameras smooth brightness on even parts more than at edges."""
-    if rng.random() < 0.5:
+    """Two in three cameras smooth brightness on even parts more than at edges."""
+    if rng.random() < 1 / 3:
         return EVEN
-    return rng.uniform(0.3, 0.9), rng.uniform(5, 25) / 255, rng.uniform(0.5, 1.5)
+    return rng.uniform(0.25, 0.8), rng.uniform(5, 25) / 255, rng.uniform(0.5, 1.5)
 
 
 def _draw_neutral(rng: np.random.Generator) -> Level:
