@@ -17,6 +17,8 @@ FEW = 5
 """Validations of a run below which each is marked."""
 COLUMNS = 3
 """Of the legend."""
+COLORS = 10
+"""That Matplotlib has for lines."""
 DEEPEST = 2.5
 """What lies so many dB below the best of a panel is left out."""
 
@@ -80,14 +82,17 @@ def draw(curves: Curves, path: Path) -> None:
         for number, (name, of_run) in enumerate(curves.items()):
             if spec in of_run:
                 x, y = zip(*of_run[spec], strict=True)
-                axes.plot(
-                    x, y, marker="." if len(x) < FEW else None, label=name, color=f"C{number}"
-                )
+                axes.plot(x, y, **look(number), marker="." if len(x) < FEW else None, label=name)
         finish(axes, spec)
     lines = {line.get_label(): line for axes in panels[0] for line in axes.lines}
     figure.legend(lines.values(), lines, ncols=COLUMNS, loc="lower center", frameon=False)
     figure.tight_layout(rect=(0, 0.25 * rows / size[1], 1, 1))
     figure.savefig(path, dpi=110, metadata={"Software": ""})
+
+
+def look(number: int) -> dict[str, str]:
+    """Of one line: when the colors are used up they come again, dashed."""
+    return {"color": f"C{number}", "linestyle": "--" if number >= COLORS else "-"}
 
 
 def finish(axes: Any, spec: str) -> None:
