@@ -380,7 +380,7 @@ def test_noise_has_little_offset(value):
 def test_levels_are_those_of_photographs():
     levels = [255 * noise_of(shot, side=40).std() for shot in shots(300)]
     low, middle, high = np.percentile(levels, [5, 50, 95])
-    assert 0.6 < low < 4
+    assert 0.4 < low < 4
     assert 2 < middle < 15
     assert 15 < high < 55
 
@@ -457,7 +457,8 @@ def test_shares():
         share = np.mean([s.subsampling == subsampling for s in sensors])
         assert share == pytest.approx(1 / 3, abs=0.03)
     assert np.mean([s.dark == s.bright == EVEN for s in sensors]) == pytest.approx(0.5, abs=0.03)
-    assert np.mean([s.detail == EVEN for s in sensors]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([s.detail == EVEN for s in sensors]) == pytest.approx(1 / 3, abs=0.03)
+    assert np.mean([s.neutral == EVEN for s in sensors]) == pytest.approx(1 / 3, abs=0.03)
     assert np.mean([s.scale == 1 for s in sensors]) == pytest.approx(0.6, abs=0.03)
     assert np.mean([s.luma_px == s.chroma_px == 0 for s in sensors]) == pytest.approx(0.3, abs=0.03)
     for some in (sensors, [shot for shot in drawn if shot.sigma_255]):

@@ -42,13 +42,14 @@ def test_using_every_name_loads_nothing_heavy():
     assert fresh(code.replace("{HEAVY}", HEAVY)) == "none"
 
 
-def test_all_names_cost_under_a_tenth_of_a_second_beyond_numpy():
+def test_all_names_cost_under_a_tenth_of_a_second_or_what_numpy_costs():
     code = (
-        "import time, numpy; start = time.process_time(); from degrain import *; "
-        "print(time.process_time() - start)"
+        "from time import process_time as now; start = now(); import numpy; middle = now(); "
+        "from degrain import *; print(now() - middle, middle - start)"
     )
-    # Once in ten: a busy machine, as with a test on every core, may only make it slower.
-    assert any(float(fresh(code)) < 0.1 for _ in range(10))
+    # NumPy's share tells how slow the machine is. Once in ten: a busy one may only make it slower.
+    costs = [tuple(map(float, fresh(code).split())) for _ in range(10)]
+    assert any(names < max(0.1, numpy) for names, numpy in costs)
 
 
 def test_denoise_is_callable_before_and_after_its_module_is_loaded():
