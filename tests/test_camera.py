@@ -267,6 +267,17 @@ def test_a_camera_spares_saturated_colors():
     assert colors[1][:, 70:] == pytest.approx(colors[0][:, 70:], abs=1e-4)
 
 
+def test_brightness_takes_part_in_levels_by_saturation_as_told():
+    clean = np.full((60, 120, 3), 0.5, np.float32)
+    clean[:, 60:] = (0.8, 0.5, 0.2)
+    shot = Shot(gain=0.001, red=2.0, blue=1.7)
+    spared = dataclasses.replace(shot, neutral=(0.4, 0.3, 0.05), neutral_luma=0.5)
+    luma = np.array(stages.LUMA)
+    even, level = (((take(clean, s, random_source()) - clean) @ luma) for s in (shot, spared))
+    assert level[:, :50] == pytest.approx(0.4**0.5 * even[:, :50], abs=1e-5)
+    assert level[:, 70:] == pytest.approx(even[:, 70:], abs=1e-4)
+
+
 def test_level_is_one_at_steep_edges_and_lower_on_even_parts():
     gray = np.zeros((40, 60), np.float32)
     gray[:, 30:] = 0.8
@@ -459,6 +470,7 @@ def test_shares():
     assert np.mean([s.dark == s.bright == EVEN for s in sensors]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([s.detail == EVEN for s in sensors]) == pytest.approx(1 / 3, abs=0.03)
     assert np.mean([s.neutral == EVEN for s in sensors]) == pytest.approx(1 / 3, abs=0.03)
+    assert np.mean([s.neutral_luma for s in sensors]) == pytest.approx(0.35, abs=0.02)
     assert np.mean([s.scale == 1 for s in sensors]) == pytest.approx(0.6, abs=0.03)
     assert np.mean([s.luma_px == s.chroma_px == 0 for s in sensors]) == pytest.approx(0.3, abs=0.03)
     for some in (sensors, [shot for shot in drawn if shot.sigma_255]):

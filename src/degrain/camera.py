@@ -148,8 +148,9 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     noise = core(both[..., :3], both[..., 3], shot.coring, shot.coring_px, shot.fine_px)
     retouched = retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening)
     clean = around[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    color = np.float32(shot.color) * level_by_saturation(clean, shot.neutral)
-    return fade(dim(retouched, _level(around @ gray, shot)), color)
+    by_color = level_by_saturation(clean, shot.neutral)
+    level = _level(around @ gray, shot) * by_color ** np.float32(shot.neutral_luma)
+    return fade(dim(retouched, level), np.float32(shot.color) * by_color)
 
 
 def _level(gray: Floats, shot: Shot) -> Floats:

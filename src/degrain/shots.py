@@ -47,6 +47,7 @@ class Shot:
         dark, bright: how strong noise is there, see `camera_stages.level_by_brightness`.
         detail: how strong it is on even parts, see `camera_stages.level_by_detail`.
         neutral: how strong color noise is on gray, see `camera_stages.level_by_saturation`.
+        neutral_luma: power of that level that noise of brightness has too; 0: none of it.
         scale: pixels of the picture per pixel of the sensor, along one side.
         quality, subsampling: of JPEG, see `degrain.jpeg.through_jpeg`; quality None: no JPEG.
     """
@@ -74,6 +75,7 @@ class Shot:
     bright: Level = EVEN
     detail: Level = EVEN
     neutral: Level = EVEN
+    neutral_luma: float = 0.0
     scale: float = 1.0
     quality: int | None = None
     subsampling: str = "4:2:0"
@@ -145,6 +147,7 @@ def draw_camera(rng: np.random.Generator) -> Shot:
         bright=bright,
         detail=detail,
         neutral=_draw_neutral(rng),
+        neutral_luma=rng.uniform(0, 0.7),
     )
 
 

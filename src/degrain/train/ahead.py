@@ -1,7 +1,7 @@
 """Batches made in threads, ahead of the network that trains on them.
 
-On a GPU a camera's noise is hundreds of small kernels, and the host waits for some of them: one
-batch took longer than the network. Every batch follows from its step's number alone, so it does not
+On a GPU a camera's noise is hundreds of small kernels, and so are drawn shapes, and the host waits
+for some of them: one batch took longer than the network. Every batch follows from its step's number alone, so it does not
 matter who makes it, nor when.
 """
 
@@ -21,16 +21,17 @@ from degrain.noise import Camera, Noise
 Batch = tuple[Tensor, Tensor]
 
 ON_GPU = 4
-"""Threads for a camera's noise."""
+"""Threads for a camera's noise, and for drawn shapes."""
 
 
-def threads_for(noise: Noise, device: torch.device) -> int:
+def threads_for(noise: Noise, leaves: float, device: torch.device) -> int:
     """How many threads are worth it: none for noise that is made in no time, nor on a CPU.
 
     There the network and its noise share the cores already: a step of `degrain-photo` took 0.72 s
     with a thread and 0.62 s without on two cores.
     """
-    return ON_GPU if isinstance(noise, Camera) and device.type == "cuda" else 0
+    slow = isinstance(noise, Camera) or leaves > 0
+    return ON_GPU if slow and device.type == "cuda" else 0
 
 
 class Ahead:

@@ -208,8 +208,10 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     both = smooth_along_lines(torch.cat([noise, picture], 1), picture, shots)
     noise = core(both[:, :3], both[:, 3:], shots)
     clean = around[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-    color = each(clean, shots, lambda shot: shot.color) * level_by_saturation(clean, shots)
-    return fade(dim(retouch(noise, shots), _level(luma_of(around), shots)), color)
+    by_color = level_by_saturation(clean, shots)
+    level = _level(luma_of(around), shots) * by_color ** each(clean, shots, lambda s: s.neutral_luma)
+    color = each(clean, shots, lambda shot: shot.color) * by_color
+    return fade(dim(retouch(noise, shots), level), color)
 
 
 def _level(gray: Tensor, shots: Sequence[Shot]) -> Tensor:

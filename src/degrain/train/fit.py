@@ -105,11 +105,11 @@ def fit(
     border = int(getattr(state.net, "border_px", 0))
     given = {"surrounded": True} if border else {}
     first_rates = [group["initial_lr"] for group in _groups(state)]
-    threads = threads_for(noise, device)
+    threads = threads_for(noise, recipe.leaves, device)
     draw = partial(draw_batch, crops, noise, recipe, processes=processes, border=border)
     # What `exact` sets holds for the process: here, so that no thread turns it off under another.
     with (
-        exact(device) if threads else contextlib.nullcontext(),
+        exact_for(noise, device) if threads else contextlib.nullcontext(),
         Ahead(draw, state.step, threads, device) as batches,
     ):
         last_save = started = time.perf_counter()
@@ -201,7 +201,7 @@ def draw_batch(
     count = max(1, recipe.batch // processes.count)
     drawn, inside = crops.draw_surrounded(count, generator, border)
     clean = drawn[-1]
-    with exact(clean.device):
+    with exact_for(noise, clean.device):
         if len(drawn) == 2:
             noisy = drawn[0]
         elif takes_photographs(recipe, noise):
@@ -215,6 +215,11 @@ def draw_batch(
         noisy = noisy.masked_fill(~inside, OUTSIDE)
         clean = clean[..., border:-border, border:-border]
     return noisy, clean
+
+
+def exact_for(noise: Noise, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Full float32 for a camera's filters; other noise has none, and the network keeps its speed."""
+    return exact(device) if isinstance(noise, Camera) else contextlib.nullcontext()
 
 
 def step_source(

@@ -106,10 +106,17 @@ def paint(shapes: Shapes, ground_nchw: Tensor) -> Tensor:
     """
     order = shapes.drawn.argsort(descending=True)
     shapes = Shapes(*(getattr(shapes, field.name)[order] for field in fields(Shapes)))
+    planes = _planes(shapes)
     painted = ground_nchw[order]
+    side = ground_nchw.shape[-1]
+    ruler = (torch.arange(side, device=planes.device) + 0.5) / side
     for k, count in enumerate(_counts(shapes.drawn)):
         part = painted[:count]
-        inside, color = _shape(shapes, slice(count), k, ground_nchw.shape[-1])
+        across, down, offset = planes[:count, k].unbind(-1)
+        rows = down[..., None, None] * ruler[:, None] + offset[..., None, None]
+        length, height, shade = (rows + across[..., None, None] * ruler).unbind(1)
+        inside = _inside(length, height, shapes.round[:count, k, None, None])
+        color = shapes.color[:count, k, :, None, None] + shade[:, None]
         torch.where(inside[:, None], color, part, out=part)
     return painted[order.argsort()].clamp(0, 1)
 
@@ -120,21 +127,32 @@ def _counts(drawn: Tensor) -> list[int]:
     return [sum(number > k for number in numbers) for k in range(max(numbers))]
 
 
-def _shape(shapes: Shapes, these: slice, k: int, side: int) -> tuple[Tensor, Tensor]:
-    """Which pixels the k-th shapes of these pictures cover, N×S×S; their colors, N×C×S×S."""
-    ruler = (torch.arange(side, device=shapes.row.device) + 0.5) / side
-    down = (ruler - shapes.row[these, k, None])[:, :, None]
-    right = (ruler - shapes.column[these, k, None])[:, None, :]
-    cos, sin = (f(shapes.angle[these, k, None, None]) for f in (torch.cos, torch.sin))
-    # Scaled before they are spread over the picture: rows and columns cost next to nothing.
-    length, height = (v[these, k, None, None] for v in (shapes.half_length, shapes.half_height))
-    x2 = (cos / length * right + sin / length * down).square()
-    y2 = (cos / height * down - sin / height * right).square()
-    is_round = shapes.round[these, k, None, None]
-    inside = torch.where(is_round, x2 + y2, torch.maximum(x2, y2)) < 1
-    along, across = shapes.shade[these, k, :, None, None].unbind(1)
-    shade = (along * cos - across * sin) * right + (along * sin + across * cos) * down
-    return inside, shapes.color[these, k, :, None, None] + shade[:, None]
+def _planes(shapes: Shapes) -> Tensor:
+    """What rises evenly over the picture, for each shape, N×K×3×3.
+
+    The place along the length, in half lengths; across it, in half heights; and the change of
+    brightness: each is a · column + b · row + c, both in sides of the picture. All at once, since
+    on a GPU the many small steps took longer than the large ones.
+    """
+    cos, sin = shapes.angle.cos(), shapes.angle.sin()
+    along, across = shapes.shade.unbind(-1)
+    slopes = torch.stack(
+        [
+            torch.stack([cos, sin], -1) / shapes.half_length[..., None],
+            torch.stack([-sin, cos], -1) / shapes.half_height[..., None],
+            torch.stack([along * cos - across * sin, along * sin + across * cos], -1),
+        ],
+        dim=2,
+    )
+    middle = torch.stack([shapes.column, shapes.row], -1)
+    offset = -(slopes * middle[:, :, None]).sum(-1, keepdim=True)
+    return torch.cat([slopes, offset], -1)
+
+
+def _inside(length: Tensor, height: Tensor, is_round: Tensor) -> Tensor:
+    """Which pixels, N×S×S, lie in the ellipses or rectangles, given places in half sides."""
+    length, height = length.square(), height.square()
+    return torch.where(is_round, length + height, torch.maximum(length, height)) < 1
 
 
 def _draw_shade(count: int, device: torch.device, generator: torch.Generator) -> Tensor:

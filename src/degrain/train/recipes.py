@@ -127,7 +127,7 @@ def degrain_color_fast() -> Recipe:
 
 def degrain_photo() -> Recipe:
     """The color net for photographs: camera noise, white noise and clean pictures mixed."""
-    return _of_photographs(degrain_color_shallow())
+    return _of_photographs(_unet(3, widths=(48, 96, 128), decoder=(2, 1)))
 
 
 def degrain_photo_fast() -> Recipe:
