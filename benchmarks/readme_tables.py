@@ -218,7 +218,8 @@ def speed() -> str:
     lines += [
         "",
         f"All of {small['machine']}. On {older['machine']}, without products of bytes, "
-        f"`--model degrain-photo` takes {share['degrain-photo']:.2f} of OpenCV's time, "
+        f"`--model degrain-photo` took {share['degrain-photo']:.2f} of OpenCV's time (with a block "
+        "less than it has now), "
         f"`--model fast` {share['degrain, fast']:.2f}.",
     ]
     return "\n".join(lines)

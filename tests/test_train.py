@@ -21,6 +21,7 @@ from torch import Tensor
 from degrain.cli import main
 from degrain.errors import TrainingError, UsageError
 from degrain.metrics import psnr
+from degrain.noise import parse_noise
 from degrain.shots import Shot
 from degrain.train import checkpoint, fit, losses, recipes
 from degrain.train.averaging import follow
@@ -606,5 +607,9 @@ def test_noise_for_a_gpu_is_made_exactly_and_the_net_s_settings_come_back() -> N
         assert settings() == (True, True, True)
         with exact(torch.device("cpu")):
             assert settings() == (True, True, True)
+        with fit.exact_for(parse_noise("camera"), torch.device("cuda")):
+            assert settings() == (False, False, False)
+        with fit.exact_for(parse_noise("gaussian:25"), torch.device("cuda")):
+            assert settings() == (True, True, True), "no filters in it: the net stays fast"
     finally:
         products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark = before

@@ -1,8 +1,8 @@
 """Batches made in threads, ahead of the network that trains on them.
 
 On a GPU a camera's noise is hundreds of small kernels, and so are drawn shapes, and the host waits
-for some of them: one batch took longer than the network. Every batch follows from its step's number alone, so it does not
-matter who makes it, nor when.
+for some of them: one batch took longer than the network. Every batch follows from its step's number
+alone, so it does not matter who makes it, nor when.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def draw_batch(
 
 
 def exact_for(noise: Noise, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Full float32 for a camera's filters; other noise has none, and the network keeps its speed."""
+    """Full float32 for a camera's filters; other noise has none, so the net keeps its speed."""
     return exact(device) if isinstance(noise, Camera) else contextlib.nullcontext()
 
 
