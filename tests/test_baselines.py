@@ -280,6 +280,22 @@ def test_no_noise_is_left_alone():
     assert open_method("wnnm", gray=True).run(noisy, "gaussian:0")[0] is noisy
 
 
+def test_learned_arrays_are_kept_bit_for_bit_in_a_file_that_is_always_the_same(tmp_path):
+    arrays = {
+        "some": np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32),
+        "one": np.asarray(0.3, np.float32),
+    }
+    paths = tmp_path / "first.npz", tmp_path / "second.npz"
+    for path in paths:
+        learning.save(arrays, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    with np.load(paths[0]) as content:
+        assert set(content) == set(arrays)
+        for name, array in arrays.items():
+            assert np.array_equal(content[name], array)
+            assert content[name].dtype == np.float32
+
+
 @pytest.mark.parametrize("name", learning.LEARNERS)
 def test_the_command_learns(name, tmp_path, capsys):
     if name == "foe":

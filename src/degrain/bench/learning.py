@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from zipfile import ZIP_BZIP2, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +91,26 @@ def learn(name: str, data: Path, output: Path, *, effort: float, seed: int = 0) 
     check_writable(output)
     found = LEARNERS[name](data, effort=effort, seed=seed)
     try:
-        np.savez_compressed(output, **found)  # type: ignore[arg-type]
+        save(found, output)
     except OSError as error:
         msg = f"{output} cannot be written ({error.strerror}); choose another place."
         raise UsageError(msg) from error
+
+
+def save(arrays: Learned, output: Path) -> None:
+    """As `np.savez_compressed`, but by bzip2, a quarter smaller; `np.load` reads either.
+
+    The same arrays give the same file, whose hash is the version of the parameters.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with ZipFile(output, "w") as file:
+        for name, array in arrays.items():
+            member = ZipInfo(f"{name}.npy")
+            member.compress_type = ZIP_BZIP2
+            with file.open(member, "w") as stream:
+                np.save(stream, array)
 
 
 def gray_pictures(data: Path, least: int) -> Iterator[Floats]:
