@@ -56,7 +56,7 @@ def test_what_a_thread_raises_is_raised_where_its_batch_is_taken():
             batches.take()
 
 
-def test_only_a_cameras_noise_on_a_gpu_is_worth_threads():
+def test_a_cameras_noise_and_drawn_shapes_on_a_gpu_are_worth_threads():
     gpu = torch.device("cuda")
     assert threads_for(parse_noise("camera"), 0.0, gpu) == ON_GPU
     assert threads_for(parse_noise("gaussian:25"), 0.3, gpu) == ON_GPU

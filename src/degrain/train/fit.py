@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from degrain.errors import TrainingError
 from degrain.nets import NETS
 from degrain.nets.jain_seung_2008 import OUTSIDE
-from degrain.noise import Camera, Noise, parse_noise
+from degrain.noise import Camera, Jpeg, Noise, parse_noise
 from degrain.train import checkpoint, losses
 from degrain.train.ahead import Ahead, threads_for
 from degrain.train.averaging import follow
@@ -218,8 +218,8 @@ def draw_batch(
 
 
 def exact_for(noise: Noise, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Full float32 for a camera's filters; other noise has none, so the net keeps its speed."""
-    return exact(device) if isinstance(noise, Camera) else contextlib.nullcontext()
+    """Full float32 for noise that is made by products; beside other noise the net stays fast."""
+    return exact(device) if isinstance(noise, Camera | Jpeg) else contextlib.nullcontext()
 
 
 def step_source(
