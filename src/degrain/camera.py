@@ -149,7 +149,8 @@ def developed_noise(around: Floats, shot: Shot, normal: Floats) -> Floats:
     retouched = retouch(noise, shot.luma_px, shot.chroma_px, shot.sharpening)
     clean = around[MARGIN:-MARGIN, MARGIN:-MARGIN]
     by_color = level_by_saturation(clean, shot.neutral)
-    level = _level(around @ gray, shot) * by_color ** np.float32(shot.neutral_luma)
+    by_luma = (by_color / np.float32(shot.neutral[0])) ** np.float32(shot.neutral_luma)
+    level = _level(around @ gray, shot) * by_luma
     return fade(dim(retouched, level), np.float32(shot.color) * by_color)
 
 

@@ -47,7 +47,8 @@ class Shot:
         dark, bright: how strong noise is there, see `camera_stages.level_by_brightness`.
         detail: how strong it is on even parts, see `camera_stages.level_by_detail`.
         neutral: how strong color noise is on gray, see `camera_stages.level_by_saturation`.
-        neutral_luma: power of that level that noise of brightness has too; 0: none of it.
+        neutral_luma: power of that level, against the one on gray, that noise of brightness has
+            too: 1 on gray and more in saturated colors; 0: none of it.
         scale: pixels of the picture per pixel of the sensor, along one side.
         quality, subsampling: of JPEG, see `degrain.jpeg.through_jpeg`; quality None: no JPEG.
     """

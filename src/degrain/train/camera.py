@@ -209,8 +209,9 @@ def developed_noise(around: Tensor, shots: Sequence[Shot], normal: Tensor) -> Te
     noise = core(both[:, :3], both[:, 3:], shots)
     clean = around[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
     by_color = level_by_saturation(clean, shots)
+    on_gray = each(clean, shots, lambda shot: shot.neutral[0])
     share = each(clean, shots, lambda shot: shot.neutral_luma)
-    level = _level(luma_of(around), shots) * by_color**share
+    level = _level(luma_of(around), shots) * (by_color / on_gray) ** share
     color = each(clean, shots, lambda shot: shot.color) * by_color
     return fade(dim(retouch(noise, shots), level), color)
 

@@ -102,12 +102,12 @@ LAYER_SHARES: Final = (0.1, 0.15, 0.25, 0.5)
 
 def degrain_gray() -> Recipe:
     """The shipped gray net: blind Gaussian noise, about an hour on two cores."""
-    return _unet(1, widths=(48, 96, 128), decoder=(3, 2))
+    return _unet(1, widths=(48, 96, 128), decoder=(4, 2))
 
 
 def degrain_color() -> Recipe:
     """The shipped color net: blind Gaussian noise."""
-    return _unet(3, widths=(48, 96, 128), decoder=(2, 2))
+    return _unet(3, widths=(48, 96, 128), decoder=(3, 2))
 
 
 def degrain_color_shallow() -> Recipe:
