@@ -238,12 +238,15 @@ class Export:
     """A run folder of `degrain train`; of several that go on from one another, the mean."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")]
     """The model file; `degrain denoise --model FILE.onnx` uses it."""
+    half: bool = False
+    """Store the weights in half precision: half the file, and answers that differ in the fourth
+    digit."""
 
     def run(self) -> int:
         """See the class."""
         from degrain.train_verbs import export_model
 
-        return export_model(self.run_folders, self.output)
+        return export_model(self.run_folders, self.output, half=self.half)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from degrain import onnx_weights
 from degrain.bench.clock import clock
 from degrain.bench.methods import BASELINES, Floats, open_method
 from degrain.bench.provenance import commit, machine, peak_mb, versions
@@ -170,7 +171,7 @@ def count_macs(path: Path, side_px: int = 256) -> float:
         import onnx
         import onnxruntime
 
-        model = onnx.load(str(path))
+        model = onnx_weights.load(path)
         nodes = [node for node in model.graph.node if node.op_type in _COUNTED]
         shapes = _shapes(onnx, onnxruntime, model, nodes, side_px)
     except Exception as error:  # onnx and its runtime share no error of their own

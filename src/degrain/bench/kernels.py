@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrain import onnx_weights
 from degrain.errors import ModelError
 
 Floats = NDArray[np.float32]
@@ -68,10 +69,8 @@ def load_graph(path: Path) -> Any:
     Raises:
         ModelError: it cannot be read.
     """
-    import onnx
-
     try:
-        return onnx.load(str(path)).graph
+        return onnx_weights.load(path).graph
     except Exception as error:  # onnx and protobuf raise many kinds
         msg = f"{path} is no readable ONNX model ({error}); fetch or export it again."
         raise ModelError(msg) from error

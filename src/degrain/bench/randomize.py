@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrain import onnx_weights
 from degrain.bench.kernels import kernel_tensors
 from degrain.bench.methods import Floats, Method
 from degrain.zoo.card import ModelCard
@@ -53,10 +54,9 @@ def randomized(card: ModelCard, part: str, draw: int, *, threads: int | None = N
 
 def _random_model(path: Path, part: str, draw: int) -> bytes:
     """The ONNX file with other numbers in it."""
-    import onnx
     from onnx import numpy_helper
 
-    model = onnx.load(str(path))
+    model = onnx_weights.load(path)
     names = _names(model.graph, part)
     for item in model.graph.initializer:
         if item.name in names:

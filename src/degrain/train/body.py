@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrain import onnx_weights
 from degrain.errors import ModelError, UsageError
 
 Floats = NDArray[np.float32]
@@ -87,11 +88,10 @@ def read_body(path: Path) -> Body:
         UsageError: the file is in 8 bits already.
         ModelError: the file is damaged, or a network that cannot be quantized.
     """
-    import onnx
     from onnx import numpy_helper
 
     try:
-        model = onnx.load(str(path))
+        model = onnx_weights.load(path)
     except Exception as error:
         msg = f"{path} is no readable ONNX model ({error}); fetch or export it again."
         raise ModelError(msg) from error

@@ -21,14 +21,18 @@ from degrain.zoo.card import ModelCard
 UNMEASURED_BYTES_PER_PIXEL = 2048
 
 
-def write_described(net: nn.Module, output: Path, channels: int) -> ModelCard:
+def write_described(
+    net: nn.Module, output: Path, channels: int, *, half: bool = False
+) -> ModelCard:
     """Write a network as ONNX and measure its card; the file appears once that is done.
+
+    With `half` its weights are stored in half precision, see `write_onnx`.
 
     Raises:
         TrainingError: the file cannot be written or measured.
     """
     with whole_file(output, "model") as partial:
-        write_onnx(net, partial, channels)
+        write_onnx(net, partial, channels, half=half)
         card = describe(net, partial, channels)
     return replace(card, path=output)
 

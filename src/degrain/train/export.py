@@ -23,7 +23,9 @@ from degrain.train.repeat import command
 from degrain.zoo.card import ModelCard, write_card
 
 
-def export_run(run: Path, output: Path, *others: Path, name: str | None = None) -> ModelCard:
+def export_run(
+    run: Path, output: Path, *others: Path, name: str | None = None, half: bool = False
+) -> ModelCard:
     """Write the averaged weights of a run as `output` and its card as `<output stem>.toml`.
 
     Halo, stride and memory need are measured on the written file.
@@ -35,10 +37,11 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
             all their weights is written (Izmailov et al., "Averaging weights leads to wider
             optima", UAI 2018). The card's quality is then left to be measured.
         name: the model's name; the recipe's by default.
+        half: store the weights in half precision: half the file.
 
     Raises:
         TrainingError: the run has no checkpoint, or the file cannot be written.
-        UsageError: the runs cannot be averaged.
+        UsageError: the runs cannot be averaged, or a run in three phases halved.
     """
     saved = checkpoint.load(run / "checkpoint.pt")
     config = _read_config(run)
@@ -46,13 +49,15 @@ def export_run(run: Path, output: Path, *others: Path, name: str | None = None) 
         if others:
             msg = f"{run} is a run in three phases, which cannot be averaged; export it alone."
             raise UsageError(msg)
+        if half:
+            raise UsageError(f"{run} is a run in three phases; export it without --half.")
         return export_phases(run, output, name=name)
     # The checkpoint's recipe: a run that grows its net may not have come to the end.
     recipe = from_json(saved["recipe"])
     net = build_net(recipe)
     net.load_state_dict(saved["average"])
     _average_with(net, others)
-    card = write_described(net, output, recipe.channels)
+    card = write_described(net, output, recipe.channels, half=half)
     card = replace(
         card,
         name=name or config.get("name") or run.name,

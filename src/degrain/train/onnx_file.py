@@ -7,6 +7,7 @@ starts from the file alone.
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -17,18 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from degrain import onnx_weights
 from degrain.errors import ModelError, TrainingError
 from degrain.train.whole import whole_file
 
 EXAMPLE_SIDE = 64
 
 
-def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
+def write_onnx(net: nn.Module, output: Path, channels: int, *, half: bool = False) -> None:
     """Write `net` with free N, H and W, input `noisy` and output `clean`.
 
-    The file is complete before it takes its name.
+    The file is complete before it takes its name. With `half` its weights are rounded to half
+    precision (11 bits) and stored so; it computes in floats all the same.
     """
-    net = form_for_export(net).eval()
+    net = form_for_export(rounded(net) if half else net).eval()
     # An odd size, so that the export sees the padding at work.
     example = torch.rand(2, channels, EXAMPLE_SIDE + 3, EXAMPLE_SIDE + 7)
     with whole_file(output, "model") as partial:
@@ -48,6 +51,8 @@ def write_onnx(net: nn.Module, output: Path, channels: int) -> None:
                 _optimize_around(set(net.state_dict()), program.model)
         program.save(str(partial))
         _drop_traces(partial)
+        if half:
+            onnx_weights.halve(partial, set(net.state_dict()))
         _require_state_dict_names(net, partial)
 
 
@@ -65,6 +70,11 @@ def _optimize_around(weights: set[str], model: Any) -> None:
     optimizer.optimize_ir(model, should_fold=fold)
 
 
+def rounded(net: nn.Module) -> nn.Module:
+    """A copy of the net with its weights rounded to half precision."""
+    return copy.deepcopy(net).half().float()
+
+
 def form_for_export(net: nn.Module) -> nn.Module:
     """The net, or its twin that computes the same and runs faster."""
     twin: nn.Module = getattr(net, "for_export", lambda: net)()
@@ -73,11 +83,10 @@ def form_for_export(net: nn.Module) -> nn.Module:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The learned tensors of an ONNX file by their state-dict names."""
-    import onnx
     from onnx import numpy_helper
 
     try:
-        graph = onnx.load(str(path)).graph
+        graph = onnx_weights.load(path).graph
     except Exception as error:
         msg = f"{path} is no readable ONNX model ({error}); fetch or export it again."
         raise ModelError(msg) from error
