@@ -88,9 +88,10 @@ PHOTOGRAPHS = {"fast": True, "noise": "camera", "enlarge": 2.0, "leaves": 0.5, "
 
 
 DRAWN = {"leaves": 0.5}
+UNEVEN = {"uneven": 0.5}
 
 
-@pytest.mark.parametrize("options", [{}, PHOTOGRAPHS, DRAWN])
+@pytest.mark.parametrize("options", [{}, PHOTOGRAPHS, DRAWN, UNEVEN])
 def test_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
@@ -222,6 +223,33 @@ def test_drawing_wants_a_share_and_clean_pictures(folder: Path, tmp_path: Path) 
         run(folder, tmp_path / "run", steps=1, leaves=1.5)
     with pytest.raises(UsageError, match="leave --drawn out"):
         train("tiny-gray", pairs=(folder, folder), run=tmp_path / "run", steps=1, leaves=0.5)
+
+
+def test_uneven_noise_is_made_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    plain = run(folder, tmp_path / "plain", steps=3)
+    uneven = run(folder, tmp_path / "uneven", steps=3, uneven=0.75)
+    assert not same_weights(plain.net, uneven.net)
+    none = run(folder, tmp_path / "none", steps=3, uneven=0.0)
+    assert same_weights(plain.net, none.net)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"uneven": 1.5}, r"0 to 1, not 1\.5"),
+        ({"uneven": 0.5, "noise": "poisson:30"}, "for gaussian noise"),
+    ],
+)
+def test_uneven_noise_wants_a_share_and_gaussian_noise(
+    folder: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(folder, tmp_path / "run", steps=1, **options)
+
+
+def test_pairs_have_their_own_noise(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave --uneven out"):
+        train("tiny-gray", pairs=(folder, folder), run=tmp_path / "run", steps=1, uneven=0.5)
 
 
 def test_pairs_must_match(tmp_path: Path) -> None:

@@ -183,6 +183,9 @@ class Train:
     """What its answers count there, instead of the recipe's 0.6."""
     drawn: Annotated[float | None, arg(metavar="SHARE")] = None
     """Share of the crops that get shapes and letters drawn over them, instead of the recipe's."""
+    uneven: Annotated[float | None, arg(metavar="SHARE")] = None
+    """Share of the crops whose gaussian noise grows with the light, as that of photons, or is
+    clipped, instead of the recipe's."""
     lr: Annotated[float | None, arg(metavar="X")] = None
     """First step length, instead of the recipe's; a smaller one suits fine-tuning."""
     seed: Annotated[int | None, arg(metavar="N")] = None

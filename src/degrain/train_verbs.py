@@ -41,6 +41,7 @@ def train_run(options: Train) -> int:
             told_teacher=options.told_teacher,
             told_share=options.told_share,
             leaves=options.drawn,
+            uneven=options.uneven,
             lr=options.lr,
             seed=options.seed,
         )
@@ -59,8 +60,9 @@ def _train_three_phase(options: Train) -> int:
     if options.teacher or told or options.loss:
         msg = "The three phases have losses and a judge of their own: no --loss, no teachers."
         raise UsageError(msg)
-    if options.drawn is not None:
-        raise UsageError("The three phases train on pictures as they are: leave --drawn out.")
+    if options.drawn is not None or options.uneven is not None:
+        msg = "The three phases train as the paper does: leave --drawn and --uneven out."
+        raise UsageError(msg)
     training = train_three_phase(
         options.recipe,
         run=options.run_folder,

@@ -37,6 +37,7 @@ from degrain.train.seeds import host_source
 from degrain.train.soap import Soap
 from degrain.train.state import State
 from degrain.train.teacher import load_teachers
+from degrain.train.uneven import make_uneven
 from degrain.train.watch import Validation, Watch
 
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
@@ -211,6 +212,9 @@ def draw_batch(
                 rng = host_source(clean, generator)
                 clean, _ = draw_over(clean, recipe.leaves, rng, generator)
             noisy = degrade(clean, noise, generator)
+            if recipe.uneven:
+                lots = torch.rand(len(clean), 3, generator=generator, device=clean.device)
+                noisy = make_uneven(noisy, clean, recipe.uneven, lots)
     if border:
         noisy = noisy.masked_fill(~inside, OUTSIDE)
         clean = clean[..., border:-border, border:-border]

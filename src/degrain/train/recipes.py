@@ -48,6 +48,7 @@ class Recipe:
         enlarge: with the noise `camera`, nine in ten shots of it show parts of crops, enlarged at
             most this many times (`train.camera.photograph`); 1: none.
         leaves: share of the crops that have shapes and letters drawn over them (`train.drawn`).
+        uneven: share of the crops whose noise grows with the light or is clipped (`train.uneven`).
         clip: largest gradient norm (AdamW only; Muon's steps have a length of their own).
         ema: decay per step of the averaged weights that are validated and exported.
         layer_shares: empty: the net is trained whole. Else it grows from one hidden layer to as
@@ -80,6 +81,7 @@ class Recipe:
     crop: int = 64
     enlarge: float = 1.0
     leaves: float = 0.0
+    uneven: float = 0.0
     clip: float = 1.0
     ema: float = 0.999
     layer_shares: tuple[float, ...] = ()

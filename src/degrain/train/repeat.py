@@ -17,6 +17,7 @@ OPTIONS = (
     "told_teacher",
     "told_share",
     "leaves",
+    "uneven",
     "lr",
     "batch",
     "crop",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from degrain.errors import TrainingError, UsageError
-from degrain.noise import parse_noise
+from degrain.noise import Gaussian, parse_noise
 from degrain.train import checkpoint, lists, recipes
 from degrain.train.data import CropSource, Pack, load, read_pairs, split
 from degrain.train.devices import choose_device, join_processes, prepare
@@ -53,8 +53,8 @@ def train(
         device: `auto`, `cpu`, `cuda` ...
         quiet: no live line.
         changes: fields of the recipe to replace (`noise`, `loss`, `teacher`, `told_teacher`,
-            `told_share`, `leaves`, `lr`, `seed`, `batch`, `crop`, `steps`, `minutes`); None leaves
-            the recipe's value.
+            `told_share`, `leaves`, `uneven`, `lr`, `seed`, `batch`, `crop`, `steps`, `minutes`);
+            None leaves the recipe's value.
 
     Raises:
         UsageError: the request contradicts itself.
@@ -62,8 +62,9 @@ def train(
     """
     settled = _settle(recipe, run, resume, {**changes, "start": start, "ids": ids})
     parse_noise(settled.noise)
-    if pairs and changes.get("leaves") is not None:
-        raise UsageError("Pairs are taken as they are: leave --drawn out.")
+    for field, option in (("leaves", "--drawn"), ("uneven", "--uneven")):
+        if pairs and changes.get(field) is not None:
+            raise UsageError(f"Pairs are taken as they are: leave {option} out.")
     if settled.layer_shares and start is not None:
         msg = f"{recipe} grows its net layer by layer, so it cannot --start from another's weights."
         raise UsageError(msg)
@@ -131,7 +132,16 @@ def _settle(name: str, run: Path, resume: bool, changes: Mapping[str, Any]) -> R
     _require_teachers(recipe, shared="told_share" in given)
     if not 0 <= recipe.leaves <= 1:
         raise UsageError(f"The share of drawn pictures must be 0 to 1, not {recipe.leaves:g}.")
+    _require_even(recipe)
     return recipe
+
+
+def _require_even(recipe: Recipe) -> None:
+    if not 0 <= recipe.uneven <= 1:
+        raise UsageError(f"The share of uneven noise must be 0 to 1, not {recipe.uneven:g}.")
+    if recipe.uneven and not isinstance(parse_noise(recipe.noise), Gaussian):
+        msg = f"--uneven is for gaussian noise; {recipe.noise} is as uneven as it is."
+        raise UsageError(msg)
 
 
 def _require_loss(recipe: Recipe) -> None:
