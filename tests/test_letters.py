@@ -138,5 +138,6 @@ def test_the_command_takes_a_share_and_three_phases_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "divakar-babu", "--data", str(tmp_path), "-o", str(tmp_path / "run")]
-    assert main([*command, "--drawn", "0.5"]) == 2
-    assert "leave --drawn out" in capsys.readouterr().err
+    for option in ("--drawn", "--uneven"):
+        assert main([*command, option, "0.5"]) == 2
+        assert "leave --drawn and --uneven out" in capsys.readouterr().err
