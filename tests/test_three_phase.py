@@ -311,6 +311,8 @@ def test_export_writes_one_model_with_two_ends(
     )
     with pytest.raises(UsageError, match="cannot be averaged"):
         export.export_run(whole.journal.run, tmp_path / "mean.onnx", whole.journal.run)
+    with pytest.raises(UsageError, match="without --half"):
+        export.export_run(whole.journal.run, tmp_path / "half.onnx", half=True)
     x = np.random.default_rng(0).random((20, 23), dtype=np.float32)
     for detail, phase in ((0.0, "2"), (1.0, "3")):
         net = read_phase(whole.journal.run, phase, whole.recipe)

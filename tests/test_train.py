@@ -33,6 +33,7 @@ from degrain.train.degrade import degrade
 from degrain.train.devices import compile_for, cpu_has_bfloat16, exact
 from degrain.train.enlarge import enlarge, flatten
 from degrain.train.muon import orthogonalize
+from degrain.train.onnx_file import read_weights
 from degrain.train.setup import train
 from degrain.train_verbs import export_model
 from degrain.zoo.store import load_model
@@ -250,6 +251,17 @@ def test_uneven_noise_wants_a_share_and_gaussian_noise(
 def test_pairs_have_their_own_noise(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave --uneven out"):
         train("tiny-gray", pairs=(folder, folder), run=tmp_path / "run", steps=1, uneven=0.5)
+
+
+def test_export_in_half_precision_by_the_command(folder: Path, tmp_path: Path) -> None:
+    trained = run(folder, tmp_path / "run", steps=1)
+    for name, options in (("whole", []), ("half", ["--half"])):
+        path = tmp_path / f"{name}.onnx"
+        assert main(["export", str(tmp_path / "run"), "-o", str(path), *options]) == 0
+        stored = read_weights(path)
+        for key, weight in trained.average.state_dict().items():
+            expected = weight.half().float() if options else weight
+            assert torch.equal(stored[key], expected)
 
 
 def test_pairs_must_match(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ the floats back in place, so that no reader has to know.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ def halve(path: Path, names: Container[str]) -> None:
             item.CopyFrom(numpy_helper.from_array(half, name + SUFFIX))
             node = helper.make_node("Cast", [name + SUFFIX], [name], to=TensorProto.FLOAT)
             widening.append(node)
-    _replace_nodes(model.graph, [*widening, *model.graph.node])
+    replace_nodes(model.graph, [*widening, *model.graph.node])
     onnx.save(model, str(path))
 
 
@@ -60,9 +60,11 @@ def _widen(graph: Any) -> None:
         else:
             wide = numpy_helper.to_array(item).astype(np.float32)
             item.CopyFrom(numpy_helper.from_array(wide, node.output[0]))
-    _replace_nodes(graph, others)
+    replace_nodes(graph, others)
 
 
-def _replace_nodes(graph: Any, nodes: list[Any]) -> None:
+def replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+    """Give a graph these nodes, some of which may be its own, instead of those that it has."""
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
-    graph.node.extend(nodes)
+    graph.node.extend(copies)

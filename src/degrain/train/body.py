@@ -149,7 +149,7 @@ def _rewrite_transposed(graph: Any) -> None:
             helper.make_node("Conv", list(node.input), [deep], kernel_shape=[1, 1]),
             helper.make_node("DepthToSpace", [deep], list(node.output), blocksize=2, mode="DCR"),
         ]
-    _replace_nodes(graph, nodes)
+    onnx_weights.replace_nodes(graph, nodes)
 
 
 def _kernels(nodes: Sequence[Any]) -> tuple[str, ...]:
@@ -232,9 +232,3 @@ def _signed(nodes: tuple[Any, ...], running: frozenset[str]) -> dict[str, bool]:
         if node.op_type != "DepthToSpace" and kinds != ["Relu"] and not alone:
             found[made] = node.op_type != "Relu"
     return found
-
-
-def _replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
