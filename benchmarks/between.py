@@ -1,19 +1,22 @@
 """What lies between two networks of one architecture: PSNR along the mean of their weights.
 
     python benchmarks/between.py RECIPE FIRST SECOND --data PATH... [--pairs NOISY CLEAN]
-                                 [--gray] [--write MODEL.onnx]
+                                 [--gray] [--clip] [--write MODEL.onnx]
 
 FIRST and SECOND are model names, ONNX files or run folders. PATHs are the folders or packs of
 training pictures, of which every 20th is held out, as training does; their middles of 256×256
 pixels count, with noise as floats, not clipped. For each share of SECOND it prints the mean PSNR in
 dB, of clean pictures also the worst; and of real pairs where these are given. With --gray pictures
 are made gray and a network for color sees them three times, as `degrain denoise` shows them to it.
-With --write the network of the last share becomes a file.
+With --clip noisy pictures and answers are cut to 0..1, as in a file of integers: so it shows how
+much a network relies on noise that is the same everywhere. With --write the network of the last
+share becomes a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from statistics import fmean
 
@@ -43,6 +46,7 @@ def main() -> None:
     parser.add_argument("--noise", nargs="+", default=["gaussian:15", "gaussian:25", "gaussian:50"])
     parser.add_argument("--shares", type=float, nargs="+", default=[0, 0.5, 1])
     parser.add_argument("--gray", action="store_true")
+    parser.add_argument("--clip", action="store_true")
     parser.add_argument("--write", type=Path, metavar="MODEL.onnx")
     options = parser.parse_args()
     recipe = find_recipe(options.recipe)
@@ -53,8 +57,11 @@ def main() -> None:
     for share in options.shares:
         net = build_net(recipe).eval()
         net.load_state_dict({name: ends[0][name].lerp(ends[1][name], share) for name in ends[0]})
-        found = {spec: psnrs(net, recipe.channels, pairs) for spec, pairs in sets.items()}
-        cells = [f"{fmean(values):.2f}" for values in found.values()]
+        found = {
+            spec: psnrs(net, recipe.channels, pairs, clip=options.clip)
+            for spec, pairs in sets.items()
+        }
+        cells = [f"{fmean(values):.3f}" for values in found.values()]
         rows.append([f"{share:g}", f"{min(found[CLEAN]):.1f}", *cells])
     if options.write:
         write_described(net, options.write, recipe.channels)
@@ -93,14 +100,17 @@ def weights(recipe: Recipe, end: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def psnrs(net: nn.Module, channels: int, pairs: list[tuple[Tensor, Tensor]]) -> list[float]:
+def psnrs(
+    net: nn.Module, channels: int, pairs: list[tuple[Tensor, Tensor]], *, clip: bool = False
+) -> list[float]:
     """PSNR of every picture in dB, peak 1; of gray ones the mean of the channels counts."""
-    errors = [
-        net(noisy).mean(1, keepdim=True) - clean
-        if clean.shape[1] < channels
-        else net(noisy) - clean
-        for noisy, clean in ((a.expand(-1, channels, -1, -1), b) for a, b in pairs)
-    ]
+    low, high = (0, 1) if clip else (-math.inf, math.inf)
+    errors = []
+    for noisy, clean in pairs:
+        answer = net(noisy.clamp(low, high).expand(-1, channels, -1, -1))
+        if clean.shape[1] < channels:
+            answer = answer.mean(1, keepdim=True)
+        errors.append(answer.clamp(low, high) - clean)
     return [float(-10 * error.square().mean().log10()) for error in errors]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 import sys
 from pathlib import Path
@@ -56,6 +57,21 @@ def test_the_ends_are_the_networks_and_the_middle_their_mean(
         assert not others
         assert float(row[3]) == pytest.approx(float(-10 * error.log10()), abs=0.006)
     assert OnnxEngine(written).run(noisy.numpy()) == pytest.approx(answer, abs=1e-5), "the last"
+
+
+def test_clipping_cuts_the_noisy_picture_and_the_answer() -> None:
+    script = runpy.run_path(str(SCRIPT))
+    dark, bright = torch.full((1, 1, 4, 4), -0.5), torch.full((1, 1, 4, 4), 1.5)
+    clean = torch.full((1, 1, 4, 4), 0.9)
+    doubled = torch.nn.Conv2d(1, 1, 1, bias=False)
+    torch.nn.init.constant_(doubled.weight, 2.0)
+    given = [(dark, clean), (bright, clean)]
+    assert script["psnrs"](doubled, 1, given, clip=True) == pytest.approx(
+        [-20 * math.log10(0.9), 20.0], abs=1e-4
+    )
+    assert script["psnrs"](doubled, 1, given) == pytest.approx(
+        [-20 * math.log10(1.9), -20 * math.log10(2.1)], abs=1e-4
+    )
 
 
 def test_a_network_for_color_sees_gray_pictures_three_times(

@@ -270,6 +270,13 @@ def test_the_mean_of_runs_is_exported(
              for name in ("first", "second")]  # fmt: skip
     torch.testing.assert_close(read_weights(mean.path)["head.weight"], sum(heads) / 2)
     assert (mean.quality, mean.recipe.count("degrain train")) == ({}, 2)
+    again = export_run(tmp_path / "second", tmp_path / "again.onnx", mean.path)
+    torch.testing.assert_close(
+        read_weights(again.path)["head.weight"], heads[0] / 4 + heads[1] * 3 / 4
+    )
+    assert again.recipe.endswith(f"mean (its weights of version {mean.sha256[:12]})")
+    with pytest.raises(ModelError, match="nowhere"):
+        export_run(tmp_path / "first", tmp_path / "mean.onnx", Path("nowhere"))
     run("tiny-gray", data, tmp_path / "unlike", steps=1, crop=12)
     with pytest.raises(UsageError, match="another network"):
         export_run(tmp_path / "first", tmp_path / "mean.onnx", tmp_path / "unlike")

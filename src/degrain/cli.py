@@ -237,8 +237,9 @@ class Pack:
 class Export:
     """Write the network of a training run as an ONNX file with its card (needs degrain[train])."""
 
-    run_folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
-    """A run folder of `degrain train`; of several that go on from one another, the mean."""
+    run_folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN|MODEL ...]")]
+    """A run folder of `degrain train`; with others that go on from one another, or models (NAME or
+    FILE.onnx) that it began with, the mean of all. What is named twice counts twice."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")]
     """The model file; `degrain denoise --model FILE.onnx` uses it."""
     half: bool = False

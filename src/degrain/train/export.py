@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from degrain.errors import UsageError
 from degrain.train import checkpoint
@@ -20,7 +20,9 @@ from degrain.train.fit import build_net
 from degrain.train.journal import read_rows
 from degrain.train.recipes import Recipe, from_json
 from degrain.train.repeat import command
+from degrain.train.start import stored_weights
 from degrain.zoo.card import ModelCard, write_card
+from degrain.zoo.store import load_model
 
 
 def export_run(
@@ -33,15 +35,17 @@ def export_run(
     Args:
         run: folder of a run that has a checkpoint.
         output: the ONNX file to write.
-        others: further runs that began with the weights of `run`, or it with theirs; the mean of
-            all their weights is written (Izmailov et al., "Averaging weights leads to wider
-            optima", UAI 2018). The card's quality is then left to be measured.
+        others: further runs, or names or files of models, that began with the weights of `run`, or
+            it with theirs; the mean of all their weights is written (Izmailov et al., "Averaging
+            weights leads to wider optima", UAI 2018). The card's quality is then left to be
+            measured.
         name: the model's name; the recipe's by default.
         half: store the weights in half precision: half the file.
 
     Raises:
-        TrainingError: the run has no checkpoint, or the file cannot be written.
-        UsageError: the runs cannot be averaged, or a run in three phases halved.
+        TrainingError: a run has no checkpoint, or the file cannot be written.
+        ModelError: there is no such model, or its file is damaged.
+        UsageError: the networks cannot be averaged, or a run in three phases halved.
     """
     saved = checkpoint.load(run / "checkpoint.pt")
     config = _read_config(run)
@@ -65,7 +69,7 @@ def export_run(
         gray=recipe.gray if recipe.channels == 1 else card.gray,
         noise=recipe.noise if not config["pairs"] else "the pairs it was trained on",
         training_data=_training_data(config),
-        recipe="; averaged with ".join(command(_read_config(path)) for path in (run, *others)),
+        recipe="; averaged with ".join(_origin(path) for path in (run, *others)),
         quality={} if others else _quality(run, "the pairs" if config["pairs"] else "float noise"),
     )
     write_card(card, output.with_suffix(".toml"))
@@ -74,16 +78,29 @@ def export_run(
 
 @torch.no_grad()
 def _average_with(net: nn.Module, others: Sequence[Path]) -> None:
-    """Make the weights of `net` the mean of its own and those of other runs."""
-    for count, run in enumerate(others, start=2):
-        weights = checkpoint.load(run / "checkpoint.pt").get("average", {})
-        own = net.state_dict()
-        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in weights.items()}:
-            msg = f"{run} trained another network; only runs of the same one can be averaged."
+    """Make the weights of `net` the mean of its own and those of other runs and models."""
+    for count, other in enumerate(others, start=2):
+        own, weights = net.state_dict(), _weights(other)
+        if any(name not in weights or weights[name].shape != own[name].shape for name in own):
+            msg = f"{other} is another network; only weights of the same one can be averaged."
             raise UsageError(msg)
-        for tensor, other in zip(own.values(), (weights[key] for key in own), strict=True):
+        for name, tensor in own.items():
             if tensor.is_floating_point():
-                tensor.lerp_(other, 1 / count)
+                tensor.lerp_(weights[name], 1 / count)
+
+
+def _weights(source: Path) -> Mapping[str, Tensor]:
+    if source.is_dir() and "phases" in _read_config(source):
+        raise UsageError(f"{source} is a run in three phases, which cannot be averaged.")
+    return stored_weights(str(source))
+
+
+def _origin(source: Path) -> str:
+    """How a run came about, or which model it is."""
+    if source.is_dir():
+        return command(_read_config(source))
+    card = load_model(str(source))
+    return f"{card.name} (its weights of version {card.sha256[:12]})"
 
 
 def _read_config(run: Path) -> dict[str, Any]:
