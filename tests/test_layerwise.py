@@ -274,7 +274,7 @@ def test_the_mean_of_runs_is_exported(
     torch.testing.assert_close(
         read_weights(again.path)["head.weight"], heads[0] / 4 + heads[1] * 3 / 4
     )
-    assert again.recipe.endswith(f"mean (its weights of version {mean.sha256[:12]})")
+    assert again.recipe.endswith(f"jain-seung (its weights of version {mean.sha256[:12]})")
     with pytest.raises(ModelError, match="nowhere"):
         export_run(tmp_path / "first", tmp_path / "mean.onnx", Path("nowhere"))
     run("tiny-gray", data, tmp_path / "unlike", steps=1, crop=12)
