@@ -275,8 +275,17 @@ def test_the_mean_of_runs_is_exported(
         read_weights(again.path)["head.weight"], heads[0] / 4 + heads[1] * 3 / 4
     )
     assert again.recipe.endswith(f"jain-seung (its weights of version {mean.sha256[:12]})")
-    with pytest.raises(ModelError, match="nowhere"):
+    with pytest.raises(UsageError, match="nowhere"):
         export_run(tmp_path / "first", tmp_path / "mean.onnx", Path("nowhere"))
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(TrainingError, match="no checkpoint"):
+        export_run(tmp_path / "first", tmp_path / "mean.onnx", other)
+    larger = checkpoint.load(tmp_path / "second" / "checkpoint.pt")
+    larger["average"]["more.weight"] = torch.zeros(1)
+    torch.save(larger, other / "checkpoint.pt")
+    with pytest.raises(UsageError, match="another network"):
+        export_run(tmp_path / "first", tmp_path / "mean.onnx", other)
     run("tiny-gray", data, tmp_path / "unlike", steps=1, crop=12)
     with pytest.raises(UsageError, match="another network"):
         export_run(tmp_path / "first", tmp_path / "mean.onnx", tmp_path / "unlike")

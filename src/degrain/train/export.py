@@ -44,8 +44,9 @@ def export_run(
 
     Raises:
         TrainingError: a run has no checkpoint, or the file cannot be written.
-        ModelError: there is no such model, or its file is damaged.
-        UsageError: the networks cannot be averaged, or a run in three phases halved.
+        ModelError: a model's file is damaged.
+        UsageError: there is no such model, the networks cannot be averaged, or a run in three
+            phases halved.
     """
     saved = checkpoint.load(run / "checkpoint.pt")
     config = _read_config(run)
@@ -81,7 +82,7 @@ def _average_with(net: nn.Module, others: Sequence[Path]) -> None:
     """Make the weights of `net` the mean of its own and those of other runs and models."""
     for count, other in enumerate(others, start=2):
         own, weights = net.state_dict(), _weights(other)
-        if any(name not in weights or weights[name].shape != own[name].shape for name in own):
+        if not _same_network(own, weights):
             msg = f"{other} is another network; only weights of the same one can be averaged."
             raise UsageError(msg)
         for name, tensor in own.items():
@@ -90,9 +91,18 @@ def _average_with(net: nn.Module, others: Sequence[Path]) -> None:
 
 
 def _weights(source: Path) -> Mapping[str, Tensor]:
-    if source.is_dir() and "phases" in _read_config(source):
-        raise UsageError(f"{source} is a run in three phases, which cannot be averaged.")
+    """Of a run or a model; a run in three phases has none that could be averaged."""
+    if source.is_dir():
+        average: Mapping[str, Tensor]
+        average = checkpoint.load(source / "checkpoint.pt").get("average", {})
+        return average
     return stored_weights(str(source))
+
+
+def _same_network(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> bool:
+    """Whether both have the same tensors; ONNX files also hold constants, named without a dot."""
+    learned = {name for name in weights if "." in name or name in own}
+    return learned == own.keys() and all(weights[name].shape == own[name].shape for name in own)
 
 
 def _origin(source: Path) -> str:

@@ -45,7 +45,8 @@ def stored_weights(model: str) -> Mapping[str, Tensor]:
     """The weights of a model, by name, ONNX file or run folder.
 
     Raises:
-        ModelError: there is no such model, or its file is damaged.
+        UsageError: there is no such model.
+        ModelError: its file is damaged.
         TrainingError: the run folder has no checkpoint.
     """
     if Path(model).is_dir():
