@@ -74,6 +74,25 @@ def test_clipping_cuts_the_noisy_picture_and_the_answer() -> None:
     )
 
 
+def test_the_option_clips(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "degrain-gray-fast"
+    given = [name, name, name, "--data", str(pictures), "--shares", "0", "--noise", "gaussian:150"]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given, "--clip"])
+    script = runpy.run_path(str(SCRIPT))
+    script["main"]()
+    row = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+
+    recipe = find_recipe(name)
+    net = build_net(recipe)
+    net.load_state_dict(script["weights"](recipe, name))
+    pairs = script["held_out"](recipe, [pictures], ("gaussian:150",), None)["gaussian:150"]
+    clipped, free = (script["psnrs"](net, 1, pairs, clip=clip)[0] for clip in (True, False))
+    assert abs(clipped - free) > 0.01
+    assert float(row[3]) == pytest.approx(clipped, abs=0.001)
+
+
 def test_a_network_for_color_sees_gray_pictures_three_times(
     pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

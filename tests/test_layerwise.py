@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from degrain.cli import main
 from degrain.errors import ModelError, TrainingError, UsageError
 from degrain.nets.jain_seung_2008 import OUTSIDE
 from degrain.noise import parse_noise
@@ -23,6 +24,7 @@ from degrain.train.layerwise import hidden_layers, stage
 from degrain.train.onnx_file import read_weights
 from degrain.train.setup import train
 from degrain.zoo.card import ModelCard
+from degrain.zoo.store import load_model
 
 TINY = {"channels": 1, "maps": 4, "fan_in": 2, "kernel": 3}
 
@@ -270,11 +272,12 @@ def test_the_mean_of_runs_is_exported(
              for name in ("first", "second")]  # fmt: skip
     torch.testing.assert_close(read_weights(mean.path)["head.weight"], sum(heads) / 2)
     assert (mean.quality, mean.recipe.count("degrain train")) == ({}, 2)
-    again = export_run(tmp_path / "second", tmp_path / "again.onnx", mean.path)
-    torch.testing.assert_close(
-        read_weights(again.path)["head.weight"], heads[0] / 4 + heads[1] * 3 / 4
+    again = tmp_path / "again.onnx"
+    assert main(["export", str(tmp_path / "second"), str(mean.path), "-o", str(again)]) == 0
+    torch.testing.assert_close(read_weights(again)["head.weight"], heads[0] / 4 + heads[1] * 3 / 4)
+    assert load_model(str(again)).recipe.endswith(
+        f"jain-seung (its weights of version {mean.sha256[:12]})"
     )
-    assert again.recipe.endswith(f"jain-seung (its weights of version {mean.sha256[:12]})")
     with pytest.raises(UsageError, match="nowhere"):
         export_run(tmp_path / "first", tmp_path / "mean.onnx", Path("nowhere"))
     other = tmp_path / "other"

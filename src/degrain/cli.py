@@ -237,7 +237,7 @@ class Pack:
 class Export:
     """Write the network of a training run as an ONNX file with its card (needs degrain[train])."""
 
-    run_folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN|MODEL ...]")]
+    sources: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN|MODEL ...]")]
     """A run folder of `degrain train`; with others that go on from one another, or models (NAME or
     FILE.onnx) that it began with, the mean of all. What is named twice counts twice."""
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.onnx")]
@@ -250,7 +250,7 @@ class Export:
         """See the class."""
         from degrain.train_verbs import export_model
 
-        return export_model(self.run_folders, self.output, half=self.half)
+        return export_model(self.sources, self.output, half=self.half)
 
 
 @dataclass(frozen=True)

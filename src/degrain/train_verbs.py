@@ -112,15 +112,15 @@ def pack_folders(folders: Sequence[Path], output: Path, shrink: int = 1) -> int:
     return 0
 
 
-def export_model(runs: Sequence[Path], output: Path, *, half: bool = False) -> int:
-    """Write a run's network as ONNX; the body of `degrain export`."""
-    if not runs or output.suffix != ".onnx":
+def export_model(sources: Sequence[Path], output: Path, *, half: bool = False) -> int:
+    """Write the network of a run, the first source, as ONNX; the body of `degrain export`."""
+    if not sources or output.suffix != ".onnx":
         msg = "Name the run folder to export, and an output that ends in .onnx."
         raise UsageError(msg)
     with needs_extra("train", "Exporting"):
         from degrain.train.export import export_run
 
-        card = export_run(runs[0], output, *runs[1:], name=_own_name(output), half=half)
+        card = export_run(sources[0], output, *sources[1:], name=_own_name(output), half=half)
     print(f"{card.path}: {card.name}, halo {card.halo}, {card.parameters} parameters")
     return 0
 

@@ -81,22 +81,13 @@ def export_run(
 def _average_with(net: nn.Module, others: Sequence[Path]) -> None:
     """Make the weights of `net` the mean of its own and those of other runs and models."""
     for count, other in enumerate(others, start=2):
-        own, weights = net.state_dict(), _weights(other)
+        own, weights = net.state_dict(), stored_weights(str(other))
         if not _same_network(own, weights):
             msg = f"{other} is another network; only weights of the same one can be averaged."
             raise UsageError(msg)
         for name, tensor in own.items():
             if tensor.is_floating_point():
                 tensor.lerp_(weights[name], 1 / count)
-
-
-def _weights(source: Path) -> Mapping[str, Tensor]:
-    """Of a run or a model; a run in three phases has none that could be averaged."""
-    if source.is_dir():
-        average: Mapping[str, Tensor]
-        average = checkpoint.load(source / "checkpoint.pt").get("average", {})
-        return average
-    return stored_weights(str(source))
 
 
 def _same_network(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> bool:
