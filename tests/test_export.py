@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -100,6 +101,16 @@ def test_half_precision_is_counted_drawn_and_quantized_like_floats(halved) -> No
     bodies = [read_body(path) for path in (whole, half)]
     assert bodies[0].weights.keys() == bodies[1].weights.keys()
     assert bodies[0].inner == bodies[1].inner
+
+
+def test_the_file_has_what_onnx_runtime_is_fast_at(exported) -> None:
+    """Its quick average pooling serves ONNX up to 18, and its own shuffle is slow at full size."""
+    _, path, _ = exported[1]
+    model = onnx.load(str(path))
+    assert [item.version for item in model.opset_import if not item.domain] == [18]
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("AveragePool") == 2
+    assert kinds.count("DepthToSpace") == 1  # of the first kernel, once on loading
 
 
 def test_card_is_measured(exported) -> None:

@@ -13,7 +13,7 @@ from degrain.engines.measure import measure
 from degrain.engines.torch import TorchEngine
 from degrain.nets import NETS
 from degrain.nets.divakar_babu_2017 import KERNELS, WIDTHS
-from degrain.nets.unet import WINDOW, local_mean, pad_to_multiple
+from degrain.nets.unet import WINDOW, UNet, local_mean, pad_to_multiple, pooled_mean
 from degrain.train.recipes import RECIPES
 
 SMALL = {
@@ -152,6 +152,17 @@ def test_the_local_mean_is_that_of_the_window_inside_the_picture(size: tuple[int
     rows = functional.avg_pool2d(x, (WINDOW, 1), 1, (reach, 0), count_include_pad=False)
     expected = functional.avg_pool2d(rows, (1, WINDOW), 1, (0, reach), count_include_pad=False)
     torch.testing.assert_close(local_mean(x), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(pooled_mean(x), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (5, 3), (17, 16), (33, 50)])
+def test_the_form_for_export_computes_the_same(channels: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    net = UNet(channels=channels, widths=(8, 12), encoder=(1,), decoder=(1,), middle=1)
+    x = torch.rand(2, channels, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(net.for_export()(x), net(x), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(9, 17), (16, 8), (13, 11), (8, 23)])

@@ -124,13 +124,16 @@ class UNet(nn.Module):
             reversed(self.decoder), reversed(self.up), reversed(skips), strict=True
         ):
             y = blocks(up(y) + skip)
-        noise = functional.pixel_shuffle(self.tail(y), 2)
-        return noisy_nchw - noise[..., :height, :width]
+        return noisy_nchw - self.leave(self.tail(y), height, width)
 
     def enter(self, padded_nchw: Tensor) -> Tensor:
         """The first convolution's answer at half resolution, from a picture of even sides."""
         y: Tensor = self.head(analyze(padded_nchw))
         return y
+
+    def leave(self, noise_nchw: Tensor, height: int, width: int) -> Tensor:
+        """The last convolution's four maps a channel as a picture of this size."""
+        return functional.pixel_shuffle(noise_nchw, 2)[..., :height, :width]
 
     def for_export(self) -> StridedUNet:
         """The same network in the form that ONNX Runtime runs fastest, with the same weights."""
@@ -144,8 +147,8 @@ class StridedUNet(UNet):
 
     Unshuffling and a 3×3 convolution are one 6×6 convolution of stride 2. The local mean, which
     `analyze` takes off the picture, is taken off behind it: convolutions are linear. So nothing is
-    left to do at full resolution, where plain copying took a tenth of the time
-    (benchmarks/LOG.md). Not for training: in bfloat16 the difference of two large answers would
+    left to do at full resolution but to put the answer together, where plain copying took a tenth
+    of the time (benchmarks/LOG.md). Not for training: in bfloat16 the difference of two large answers would
     drown in rounding.
     """
 
@@ -160,12 +163,24 @@ class StridedUNet(UNet):
         of_mean = -pixels.sum((1, 2)).unsqueeze(1)
         maps = functional.conv2d(padded_nchw, _block_kernels(padded_nchw), stride=2)
         means, diagonals = maps[:, :1], maps[:, 1:]
-        noise_map = MEAN_ABSOLUTE_TO_SIGMA * local_mean(diagonals.abs())
-        around = torch.cat([local_mean(means), noise_map], 1)
+        noise_map = MEAN_ABSOLUTE_TO_SIGMA * pooled_mean(diagonals.abs())
+        around = torch.cat([pooled_mean(means), noise_map], 1)
         strided = functional.pixel_shuffle(pixels.flatten(1, 2), 2)
         return functional.conv2d(padded_nchw, strided, stride=2, padding=2) + functional.conv2d(
             around, torch.cat([of_mean, noise], 1), padding=1
         )
+
+    def leave(self, noise_nchw: Tensor, height: int, width: int) -> Tensor:
+        """See `UNet.leave`: columns first, then rows, which are long runs of memory by then.
+
+        ONNX Runtime's own shuffle takes twice as long. Padding by nothing or less cuts off both
+        ends at once.
+        """
+        batch, maps, rows, columns = noise_nchw.shape
+        pairs = noise_nchw.reshape(batch, maps // 2, 2, rows * columns).transpose(2, 3)
+        lines = pairs.reshape(batch, maps // 4, 2, rows, 2 * columns).transpose(2, 3)
+        picture = lines.reshape(batch, maps // 4, 2 * rows, 2 * columns)
+        return functional.pad(picture, (0, width - 2 * columns, 0, height - 2 * rows))
 
 
 def _block_kernels(x_nchw: Tensor) -> Tensor:
@@ -204,6 +219,13 @@ def local_mean(x_nchw: Tensor) -> Tensor:
     return total / (rows * columns)
 
 
+def pooled_mean(x_nchw: Tensor) -> Tensor:
+    """The same as `local_mean`, by an operator that ONNX Runtime is faster at than at slices."""
+    return functional.avg_pool2d(
+        x_nchw, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False
+    )
+
+
 def pad_to_multiple(x_nchw: Tensor, multiple_of: int) -> Tensor:
     """Mirror the right and bottom edge until height and width divide by `multiple_of`.
 
@@ -232,8 +254,8 @@ def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
 
 
-# Sums over 17 pixels by doubling: 2, 4, 8, 16 and one more. ONNX Runtime's average pooling over 17
-# pixels took three times as long as these five sliding additions.
+# Sums over 17 pixels by doubling: 2, 4, 8, 16 and one more: five sliding additions, where PyTorch's
+# pooling adds up 289 numbers for every pixel.
 
 
 def _window_sum_down_columns(x_nchw: Tensor) -> Tensor:

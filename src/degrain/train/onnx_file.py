@@ -23,6 +23,9 @@ from degrain.errors import ModelError, TrainingError
 from degrain.train.whole import whole_file
 
 EXAMPLE_SIDE = 64
+OPSET = 18
+"""Of ONNX. From 19 on average pooling may skip pixels, and ONNX Runtime's code for that takes a
+hundred times as long."""
 
 
 def write_onnx(net: nn.Module, output: Path, channels: int, *, half: bool = False) -> None:
@@ -44,6 +47,7 @@ def write_onnx(net: nn.Module, output: Path, channels: int, *, half: bool = Fals
                 output_names=["clean"],
                 dynamic_shapes=({0: "n", 2: "h", 3: "w"},),
                 verbose=False,
+                opset_version=OPSET,
                 optimize=not getattr(net, "computes_kernels", False),
             )
             assert program is not None
