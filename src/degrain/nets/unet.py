@@ -148,8 +148,8 @@ class StridedUNet(UNet):
     Unshuffling and a 3×3 convolution are one 6×6 convolution of stride 2. The local mean, which
     `analyze` takes off the picture, is taken off behind it: convolutions are linear. So nothing is
     left to do at full resolution but to put the answer together, where plain copying took a tenth
-    of the time (benchmarks/LOG.md). Not for training: in bfloat16 the difference of two large answers would
-    drown in rounding.
+    of the time (benchmarks/LOG.md). Not for training: in bfloat16 the difference of two large
+    answers would drown in rounding.
     """
 
     computes_kernels = True
