@@ -90,7 +90,7 @@ def test_too_small_a_budget_is_refused():
 @pytest.mark.parametrize("shape", [(30, 40), (700, 900, 3), (5000, 4000)])
 def test_the_budget_that_is_asked_for_suffices_and_no_smaller_one(shape):
     def worked(memory_mb):
-        Denoiser(threads=1, memory_mb=memory_mb)._tiles(page, card)
+        Denoiser(threads=1, memory_mb=memory_mb)._formation(page, card)
 
     page = np.zeros((*shape[:2], (*shape, 1)[2]), np.uint8)
     card = Denoiser().card(page.shape[2])

@@ -47,7 +47,7 @@ def test_mixed_tiles_equal_the_whole(two_ends: ModelCard) -> None:
     whole = Denoiser("tiny", detail=0.5)(x)
     tiled = Denoiser("tiny", detail=0.5, memory_mb=160)
     page = x[..., None]
-    assert len(tiled._tiles(page, tiled.card(1))) > 4
+    assert len(tiled._formation(page, tiled.card(1)).tiles) > 4
     np.testing.assert_allclose(tiled(x), whole, atol=1e-6)
 
 

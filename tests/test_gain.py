@@ -104,7 +104,7 @@ def test_tiles_are_as_exact_as_ever():
     _, noisy = scene(40, 400)
     whole = Denoiser(MODEL, precision="int8", threads=1)
     tiled = Denoiser(MODEL, precision="int8", threads=1, memory_mb=180)
-    assert len(tiled._tiles(noisy, tiled.card(3))) > 1
+    assert len(tiled._formation(noisy, tiled.card(3)).tiles) > 1
     # a value between two bytes may go either way
     np.testing.assert_allclose(tiled(noisy), whole(noisy), atol=0.02)
     assert np.abs(tiled(noisy) - whole(noisy)).mean() < 1e-4

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrain import pil, tiling
+from degrain.abreast import MOST, Formation, fastest
 from degrain.arrays import check_array, check_finite
 from degrain.depth import to_dtype, to_float
+from degrain.engines.onnx import usable_threads
 from degrain.engines.precision import check_precision
 from degrain.engines.protocol import Engine
 from degrain.errors import PictureError, UsageError
@@ -108,14 +111,16 @@ class Denoiser:
         if detail is not None and precision == "int8":
             msg = "Models with two ends have no 8-bit version; leave out detail or precision."
             raise UsageError(msg)
-        self._versions = Versions(model, threads=threads, detail=detail, precision=precision)
+        self._versions = Versions(model, detail=detail, precision=precision)
         self._memory_mb = memory_mb
+        self._threads = usable_threads(threads)
 
     @classmethod
     def from_engine(cls, card: ModelCard, engine: Engine, *, memory_mb: int = 1024) -> Denoiser:
         """A denoiser around an engine of your own, say a `TorchEngine`."""
         denoiser = cls(card.name, memory_mb=memory_mb, precision="float")
         denoiser._versions.add(card, engine)
+        denoiser._threads = 1  # what it uses is its own affair, so it gets one tile at a time
         return denoiser
 
     def __call__(
@@ -292,20 +297,26 @@ class Denoiser:
         self, page: NDArray[Any], out: NDArray[Any], wishes: _Wishes, report: Callable[[int], None]
     ) -> None:
         choice = wishes.first or self.choose(page, sigma=wishes.sigma)
-        engine = self._versions.engine(choice)
+        formation = self._formation(page, choice.card)
+        engine = self._versions.engine(choice, formation.engine_threads(self._threads))
         steering = Steering() if wishes.sigma is None else _steer(page, wishes.sigma, choice)
         share = np.float32(wishes.strength * steering.share)
-        for tile in self._tiles(page, choice.card):
+
+        def work(tile: tiling.Tile) -> int:
             noisy = to_float(page[tile.read.slices])
             clean = steering.run(engine, noisy, tile.read)[:, :, *tile.kept]
             if share < 1.0:
                 noisy = noisy[:, :, *tile.kept]
                 clean = noisy + share * (clean - noisy)
             out[tile.inner.slices] = to_dtype(clean, out.dtype)
-            report(tile.inner.pixels)
+            return tile.inner.pixels
 
-    def _tiles(self, page: NDArray[Any], card: ModelCard) -> list[tiling.Tile]:
-        """The tiling that keeps within the memory budget."""
+        with closing(formation.each(work)) as done:
+            for pixels in done:
+                report(pixels)
+
+    def _formation(self, page: NDArray[Any], card: ModelCard) -> Formation:
+        """The tiling that keeps within the memory budget, and how many tiles go side by side."""
         height, width, channels = page.shape
         budget = (self._memory_mb - LIBRARY_MB) * MEGABYTE
         # The result takes memory too; but a huge one must not starve the tiles.
@@ -320,8 +331,14 @@ class Denoiser:
                 f"picture; give {needed} or more."
             )
             raise UsageError(msg)
-        size = tiling.tile_for_memory(*place, memory_bytes=budget, bytes_per_pixel=per_pixel)
-        return tiling.plan(height, width, size, card.halo, card.multiple_of)
+        possible = []
+        for abreast in range(1, min(MOST, budget // least) + 1):
+            size = tiling.tile_for_memory(
+                *place, memory_bytes=budget, bytes_per_pixel=per_pixel, abreast=abreast
+            )
+            tiles = tiling.plan(height, width, size, card.halo, card.multiple_of)
+            possible.append(Formation(tiles, abreast))
+        return fastest(possible, self._threads)
 
 
 def _steer(page: NDArray[Any], sigma_255: float, choice: Choice) -> Steering:

@@ -108,28 +108,32 @@ def plan(
 
 
 def tile_for_pixels(
-    height: int, width: int, halo: int, multiple_of: int, max_pixels: int
+    height: int, width: int, halo: int, multiple_of: int, max_pixels: int, *, abreast: int = 1
 ) -> tuple[int, int] | None:
     """Choose the tile with the least total work whose read window fits into `max_pixels`.
 
     Squares, strips and everything between are tried; the halo makes few and square-ish tiles
-    cheap, a picture that fits as a whole is one tile.
+    cheap, a picture that fits as a whole is one tile. Where several go `abreast`, tiles that have
+    no company at the end count as if they had.
 
     Returns:
         (rows, columns) of the inner window, or None if not even the smallest tile fits.
     """
     halo = _round_up(halo, multiple_of)
-    best: tuple[int, tuple[int, int]] | None = None
+    best: tuple[float, tuple[int, int]] | None = None
     smallest = _round_up(MINIMUM_TILE_PX, multiple_of)
     for rows in range(1, -(-height // smallest) + 1):
         tile_height = _balanced(height, rows, multiple_of)
         limit = max_pixels // _longest_read(height, tile_height, halo)
-        columns = _fewest_tiles(width, halo, multiple_of, limit)
-        if columns is None:
+        fewest = _fewest_tiles(width, halo, multiple_of, limit)
+        if fewest is None:
             continue
-        work = (height + 2 * halo * (rows - 1)) * (width + 2 * halo * (columns - 1))
-        if best is None or work < best[0]:
-            best = work, (tile_height, _balanced(width, columns, multiple_of))
+        most = max(fewest, min(fewest + abreast - 1, width // smallest))
+        for columns in range(fewest, most + 1):
+            pixels = (height + 2 * halo * (rows - 1)) * (width + 2 * halo * (columns - 1))
+            work = pixels / fullness(rows * columns, abreast)
+            if best is None or work < best[0]:
+                best = work, (tile_height, _balanced(width, columns, multiple_of))
     return None if best is None else best[1]
 
 
@@ -141,6 +145,7 @@ def tile_for_memory(
     *,
     memory_bytes: int,
     bytes_per_pixel: int,
+    abreast: int = 1,
 ) -> tuple[int, int]:
     """Choose the tile from the memory that working on it may take.
 
@@ -149,17 +154,18 @@ def tile_for_memory(
         width: columns of the picture.
         halo: pixels of context on every side.
         multiple_of: the network's total stride.
-        memory_bytes: what one tile may cost.
+        memory_bytes: what the tiles that are worked on at a time may cost.
         bytes_per_pixel: working memory per pixel of the read window.
+        abreast: how many tiles are worked on at a time.
 
     Raises:
         UsageError: not even the smallest tile fits.
     """
-    tile = tile_for_pixels(
-        height, width, halo, multiple_of, max(0, memory_bytes) // bytes_per_pixel
-    )
+    max_pixels = max(0, memory_bytes) // (abreast * bytes_per_pixel)
+    tile = tile_for_pixels(height, width, halo, multiple_of, max_pixels, abreast=abreast)
     if tile is None:
-        needed = least_memory(height, width, halo, multiple_of, bytes_per_pixel=bytes_per_pixel)
+        least = least_memory(height, width, halo, multiple_of, bytes_per_pixel=bytes_per_pixel)
+        needed = abreast * least
         msg = f"{memory_bytes} bytes are too little for a tile; give {needed} or more."
         raise UsageError(msg)
     return tile
@@ -171,6 +177,12 @@ def least_memory(
     """Bytes with which `tile_for_memory` finds a tile; the arguments are the same."""
     smallest = _round_up(MINIMUM_TILE_PX, multiple_of) + 2 * _round_up(halo, multiple_of)
     return min(height, smallest) * min(width, smallest) * bytes_per_pixel
+
+
+def fullness(count: int, abreast: int) -> float:
+    """Share of the places that tiles take if so many go abreast: the last ones may lack company."""
+    rounds = -(-count // abreast)
+    return count / (rounds * abreast)
 
 
 def _round_up(value: int, step: int) -> int:

@@ -77,30 +77,40 @@ class Choice:
     gain: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An engine, and the threads that it was opened for; None: it is the caller's own."""
+
+    engine: Engine
+    threads: int | None = None
+
+
 class Versions:
     """Finds what works on a picture: which model, in floats or in 8 bits, and its engine.
 
-    Safe to use from several threads. The arguments are those of `degrain.Denoiser`.
+    Safe to use from several threads.
+
+    Args:
+        model, detail, precision: as for `degrain.Denoiser`.
     """
 
     def __init__(
         self,
         model: str | Path,
         *,
-        threads: int | None = None,
         detail: float | None = None,
         precision: str = "auto",
     ) -> None:
-        self._model, self._threads = model, threads
+        self._model = model
         self._detail, self._precision = detail, precision
         self._lock = threading.Lock()
         self._cards: dict[str | Path, ModelCard] = {}
-        self._engines: dict[tuple[str | Path, str], Engine] = {}
+        self._engines: dict[tuple[str | Path, str], _Opened] = {}
 
     def add(self, card: ModelCard, engine: Engine) -> None:
         """Use an engine of the caller's own under its card's name."""
         self._cards[card.name] = card
-        self._engines[card.name, "float"] = _matching(card, engine)
+        self._engines[card.name, "float"] = _Opened(_matching(card, engine))
 
     def key(self, channels: int) -> str | Path:
         """What to load for this many color channels."""
@@ -137,14 +147,22 @@ class Versions:
                 self._cards[key] = card if self._detail is None else _mixed(card, self._detail)
             return self._cards[key]
 
-    def engine(self, choice: Choice) -> Engine:
-        """What runs the network that was chosen, opened once however many threads ask."""
+    def engine(self, choice: Choice, threads: int) -> Engine:
+        """What runs the network that was chosen, opened once however many threads ask.
+
+        Args:
+            choice: from `choose`.
+            threads: how many one run may use; an engine for another number is put away first,
+                since it keeps its working memory.
+        """
         place = choice.key, choice.precision
         with self._lock:
-            if place not in self._engines:
-                self._engines[place] = _matching(choice.card, self._open(choice))
-            engine = self._engines[place]
-        return engine if choice.gain == 1.0 else GainEngine(engine, choice.gain)
+            opened = self._engines.get(place)
+            if opened is None or opened.threads not in (None, threads):
+                self._engines.pop(place, None)
+                engine = _matching(choice.card, self._open(choice, threads))
+                opened = self._engines[place] = _Opened(engine, threads)
+        return opened.engine if choice.gain == 1.0 else GainEngine(opened.engine, choice.gain)
 
     def _key_for(
         self, page: NDArray[Any], sigma: float | None, noise_sigma_255: float | None
@@ -169,19 +187,19 @@ class Versions:
             check_range(page)
         return self._precision
 
-    def _open(self, choice: Choice) -> Engine:
+    def _open(self, choice: Choice, threads: int) -> Engine:
         from degrain.engines.onnx import OnnxEngine
 
         if choice.precision == "int8":
-            return OnnxEngine(store.int8_partner(choice.card), threads=self._threads)
+            return OnnxEngine(store.int8_partner(choice.card), threads=threads)
         if not self._detail:
-            return OnnxEngine(choice.card.path, threads=self._threads)
-        partner = OnnxEngine(store.detail_partner(choice.card), threads=self._threads)
+            return OnnxEngine(choice.card.path, threads=threads)
+        partner = OnnxEngine(store.detail_partner(choice.card), threads=threads)
         if self._detail == 1.0:
             return partner
         from degrain.engines.blend import BlendEngine
 
-        engine = OnnxEngine(choice.card.path, threads=self._threads)
+        engine = OnnxEngine(choice.card.path, threads=threads)
         return BlendEngine(engine, partner, self._detail)
 
 

@@ -35,9 +35,7 @@ class OnnxEngine:
 
     def __init__(self, path: Path, *, threads: int | None = None, fused: bool = True) -> None:
         self._path = path
-        # ONNX Runtime's threads wait for one another busily: more than cores are very slow.
-        most = available_threads()
-        self._session = open_session(path, path, min(threads or most, most), fused=fused)
+        self._session = open_session(path, path, usable_threads(threads), fused=fused)
         self._channels, self._sigma_rank = _check(self._session, path)
         self._input = str(self._session.get_inputs()[0].name)
         self._output = str(self._session.get_outputs()[0].name)
@@ -101,6 +99,15 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def usable_threads(threads: int | None) -> int:
+    """As many threads as wanted (None: as there are cores), but no more than there are cores.
+
+    ONNX Runtime's threads wait for one another busily: more than cores are very slow.
+    """
+    most = available_threads()
+    return min(threads or most, most)
 
 
 def open_session(model: Path | bytes, path: Path, threads: int, *, fused: bool = True) -> Any:
