@@ -39,6 +39,8 @@ ENOUGH = 200
 """Patches wanted after those touched by clipping are left out."""
 CLEARANCE = 2.0
 """Distance from black and white, in standard deviations, at which clipping hardly acts."""
+HUGE = 1e30
+"""Range of samples from which 32-bit floats do not suffice to find their place in it."""
 
 Floats = NDArray[np.float64]
 
@@ -95,11 +97,12 @@ def _plane_noise(plane: NDArray[Any]) -> float:
     span = high - low
     if span == 0:
         return 0.0
-    unit = patches.astype(np.float64)
-    unit -= low
-    unit /= span
+    exact = np.promote_types(patches.dtype, np.float32) if span < HUGE else np.dtype(np.float64)
+    unit = patches.astype(exact)
+    unit -= exact.type(low)
+    unit /= exact.type(span)
     measure = _strip_noise if unit.shape[1] < 4 else _patch_noise
-    return measure(unit.astype(np.float32)) * span
+    return measure(unit.astype(np.float32, copy=False)) * span
 
 
 def _patches(plane: NDArray[Any]) -> NDArray[Any]:
