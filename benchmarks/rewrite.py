@@ -4,8 +4,8 @@
 
 For when that form has become faster: the weights of the float file and the kernels, scales and
 gains of the 8-bit one go into new files, the card gets their hashes, the memory that they take and
-what 8 bits lose (of the data every 20th picture, as `degrain quantize` measures it). Answers move by
-rounding; by how much, on random pictures of odd sizes, is printed. Rows of the bench belong to a
+what 8 bits lose (of the data every 20th picture, as `degrain quantize` measures it). Answers move
+by rounding; by how much, on random pictures of odd sizes, is printed. Rows of the bench belong to a
 hash, so they have to be measured again.
 """
 

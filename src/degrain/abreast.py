@@ -24,6 +24,7 @@ from degrain.tiling import Tile, fullness
 ALONE: Final = 0.15
 """Share of the work on a tile that one thread does alone (benchmarks/LOG.md)."""
 MOST: Final = 2
+"""Tiles at a time. More have not been tried."""
 
 
 @dataclass(frozen=True, slots=True)
