@@ -70,9 +70,12 @@ def test_unaligned_tiles_are_visible(tiny_zoo_folder):
     halo=st.integers(0, 80),
     multiple_of=st.sampled_from([1, 2, 3, 4, 8, 16]),
     max_pixels=st.integers(1, 4_000_000),
+    abreast=st.sampled_from([1, 2, 3]),
 )
-def test_chosen_tiles_keep_the_budget_and_cover_once(height, width, halo, multiple_of, max_pixels):
-    tile = tiling.tile_for_pixels(height, width, halo, multiple_of, max_pixels)
+def test_chosen_tiles_keep_the_budget_and_cover_once(
+    height, width, halo, multiple_of, max_pixels, abreast
+):
+    tile = tiling.tile_for_pixels(height, width, halo, multiple_of, max_pixels, abreast=abreast)
     halo_up = -(-halo // multiple_of) * multiple_of
     smallest = -(-tiling.MINIMUM_TILE_PX // multiple_of) * multiple_of + 2 * halo_up
     if tile is None:
@@ -104,6 +107,24 @@ def test_least_work_is_chosen():
     # A 1×5000 line is cut along its length only.
     assert tiling.tile_for_pixels(1, 5000, 32, 8, 2600)[0] >= 1
     assert len(tiling.plan(1, 5000, tiling.tile_for_pixels(1, 5000, 32, 8, 2600), 32, 8)) == 2
+
+
+def test_tiles_that_go_in_pairs_are_even_in_number():
+    # Three strips would do, with the last one alone.
+    assert tiling.tile_for_pixels(1000, 3000, 32, 8, 1000 * 1064) == (1000, 1000)
+    tile = tiling.tile_for_pixels(1000, 3000, 32, 8, 1000 * 1064, abreast=2)
+    assert len(tiling.plan(1000, 3000, tile, 32, 8)) == 4
+
+
+def test_two_at_a_time_share_the_memory():
+    one, two = (
+        tiling.tile_for_memory(
+            2000, 2000, 32, 8, memory_bytes=50_000_000, bytes_per_pixel=20, abreast=abreast
+        )
+        for abreast in (1, 2)
+    )
+    assert one[0] * one[1] > two[0] * two[1]
+    assert (two[0] + 64) * (two[1] + 64) * 20 <= 25_000_000
 
 
 def test_too_small_a_budget_says_how_much_is_needed():
