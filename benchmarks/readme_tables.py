@@ -217,7 +217,8 @@ def speed() -> str:
     share = older["over_opencv"]
     lines += [
         "",
-        f"All of {small['machine']}. On {older['machine']}, without products of bytes, "
+        f"Medians of {small['runs']} runs each, all of {small['machine']}. On "
+        f"{older['machine']}, without products of bytes, "
         f"`--model degrain-photo` took {share['degrain-photo']:.2f} of OpenCV's time (with a block "
         "less than it has now), "
         f"`--model fast` {share['degrain, fast']:.2f}.",

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Iterable
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from degrain.train.onnx_file import write_onnx
 from degrain.train.qdq import Numbers, write_qdq
 from degrain.train.quantize import measure_loss
 from degrain.train.recipes import find_recipe
-from degrain.train.start import stored_weights
+from degrain.train.start import load_weights
 from degrain.zoo.card import ModelCard, write_card
 from degrain.zoo.store import card_file, int8_partner, load_model
 
@@ -54,36 +55,35 @@ def rewrite(card: ModelCard, held_out: Pack) -> dict[str, float]:
     """Both files and the card; how far the answers moved.
 
     Raises:
-        SystemExit: floats moved by more than rounding; nothing was replaced then.
+        SystemExit: floats moved by more than rounding. Nothing is replaced then.
     """
-    new, new_8 = (card.path.with_name(f"new.{kind}onnx") for kind in ("", "int8."))
-    half = is_halved(card.path)
-    write_onnx(net_of(card), new, card.channels, half=half)
     old_8 = int8_partner(card)
-    body = read_body(new)
-    write_qdq(body, numbers_of(old_8, read_body(card.path), body), new_8)
-    moved = differences(card, new, "") | differences(card, new_8, "int8 ", old_8)
-    if moved["most"] > MOST:
-        raise SystemExit(f"{card.name} has changed: {moved}")
-    new.replace(card.path)
-    new_8.replace(old_8)
-    renewed = replace(
-        card,
-        sha256=digest(card.path),
-        int8_sha256=digest(old_8),
-        memory_bytes_per_pixel=measure_memory(card.path, card.channels),
-    )
-    loss = measure_loss(renewed, old_8, held_out, list(card.int8_loss))
-    renewed = replace(renewed, int8_loss=loss)
-    write_card(renewed, card_file(card))
+    with tempfile.TemporaryDirectory() as folder:
+        new, new_8 = Path(folder, "model.onnx"), Path(folder, "model.int8.onnx")
+        write_onnx(net_of(card), new, card.channels, half=is_halved(card.path))
+        body = read_body(new)
+        write_qdq(body, numbers_of(old_8, read_body(card.path), body), new_8)
+        moved = differences(card.path, new) | differences(old_8, new_8, "int8 ")
+        if moved["most"] > MOST:
+            raise SystemExit(f"{card.name} has changed: {moved}")
+        renewed = replace(
+            card,
+            path=new,
+            sha256=digest(new),
+            int8_sha256=digest(new_8),
+            memory_bytes_per_pixel=measure_memory(new, card.channels),
+        )
+        loss = measure_loss(renewed, new_8, held_out, list(card.int8_loss))
+        shutil.copyfile(new, card.path)
+        shutil.copyfile(new_8, old_8)
+    write_card(replace(renewed, int8_loss=loss), card_file(card))
     return moved
 
 
 def net_of(card: ModelCard) -> Any:
     """The network with the weights that are shipped."""
     net = build_net(find_recipe(card.name))
-    stored = stored_weights(card.name)
-    net.load_state_dict({name: stored[name] for name in net.state_dict()})
+    load_weights(net, str(card.path))
     return net
 
 
@@ -124,23 +124,17 @@ def numbers_of(path: Path, old: Body, new: Body) -> Numbers:
         names[name]: held[f"{name}/rows/floats/scale"] / of_tensors[old.scaled_like(name) or name]
         for name in old.updates
     }
-    return Numbers(kernels, scales, renamed(of_tensors.items(), names), gains)
+    renamed = {names[name]: scale for name, scale in of_tensors.items()}
+    return Numbers(kernels, scales, renamed, gains)
 
 
-def renamed(items: Iterable[tuple[str, float]], names: dict[str, str]) -> dict[str, float]:
-    """The same numbers by the new names."""
-    return {names[name]: value for name, value in items}
-
-
-def differences(
-    card: ModelCard, new: Path, prefix: str, old: Path | None = None
-) -> dict[str, float]:
+def differences(old: Path, new: Path, prefix: str = "") -> dict[str, float]:
     """Largest and root mean square difference of two files' answers to random pictures."""
-    engines = OnnxEngine(old or card.path), OnnxEngine(new)
+    engines = OnnxEngine(old), OnnxEngine(new)
     rng = np.random.default_rng(0)
     found = []
     for height, width in SIZES:
-        x_nchw = rng.random((1, card.channels, height, width), dtype=np.float32)
+        x_nchw = rng.random((1, engines[0].channels, height, width), dtype=np.float32)
         found.append(np.subtract(*(engine.run(x_nchw) for engine in engines)).ravel())
     moved = np.concatenate(found)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 
 import numpy as np
@@ -63,30 +64,34 @@ def test_one_at_a_time_stays_in_its_thread() -> None:
     assert seen == [own] * 3
 
 
-@pytest.mark.parametrize("abreast", [1, 2])
-def test_an_error_comes_out_and_the_rest_is_left(abreast: int) -> None:
-    begun = []
-
-    def work(tile: tiling.Tile) -> int:
-        begun.append(tile)
-        time.sleep(0.02)
-        raise MemoryError
-
-    with pytest.raises(MemoryError):
-        list(Formation(tiles(40), abreast).each(work))
-    assert len(begun) < 20
-
-
-@pytest.mark.parametrize("abreast", [1, 2])
-def test_what_is_closed_early_ends_early(abreast: int) -> None:
-    begun = []
+def noting(begun: list[tiling.Tile]) -> Callable[[tiling.Tile], int]:
+    """Work that takes a little and notes what it was given."""
 
     def work(tile: tiling.Tile) -> int:
         begun.append(tile)
         time.sleep(0.02)
         return 1
 
-    with closing(Formation(tiles(40), abreast).each(work)) as done:
+    return work
+
+
+@pytest.mark.parametrize("abreast", [1, 2])
+def test_an_error_comes_out_and_the_rest_is_left(abreast: int) -> None:
+    begun: list[tiling.Tile] = []
+
+    def fail(tile: tiling.Tile) -> int:
+        noting(begun)(tile)
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        list(Formation(tiles(40), abreast).each(fail))
+    assert len(begun) < 20
+
+
+@pytest.mark.parametrize("abreast", [1, 2])
+def test_what_is_closed_early_ends_early(abreast: int) -> None:
+    begun: list[tiling.Tile] = []
+    with closing(Formation(tiles(40), abreast).each(noting(begun))) as done:
         next(done)
     at_end = len(begun)
     assert at_end < 20
@@ -113,12 +118,14 @@ def test_side_by_side_equals_the_whole(noisy: np.ndarray) -> None:
     assert len(formation.tiles) >= 4
     whole = Denoiser("degrain-gray-fast", threads=1)(noisy)
     np.testing.assert_allclose(denoiser(noisy), whole, rtol=0, atol=2e-6)
+    assert [opened.threads for opened in denoiser._versions._engines.values()] == [1]
 
 
 def test_two_tiles_keep_the_budget_of_one(noisy: np.ndarray) -> None:
     denoiser = side_by_side(memory_mb=MEMORY_MB)
     card = denoiser.card(1)
     formation = denoiser._formation(noisy, card)
+    assert formation.abreast == 2
     largest = max(tile.read.pixels for tile in formation.tiles)
     left = (MEMORY_MB - LIBRARY_MB) * MEGABYTE - noisy.nbytes
     assert 2 * largest * card.memory_bytes_per_pixel < left

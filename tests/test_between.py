@@ -6,6 +6,7 @@ import math
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,16 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "between.py"
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     return write_random(tmp_path / "pictures", "abc", shape=(40, 48))
+
+
+def last_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *given: str
+) -> tuple[dict[str, Any], list[str]]:
+    """The script after its run, and the cells of the last row that it printed."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given])
+    script = runpy.run_path(str(SCRIPT))
+    script["main"]()
+    return script, capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
 
 
 def test_the_ends_are_the_networks_and_the_middle_their_mean(
@@ -79,11 +90,7 @@ def test_the_option_clips(
 ) -> None:
     name = "degrain-gray-fast"
     given = [name, name, name, "--data", str(pictures), "--shares", "0", "--noise", "gaussian:150"]
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given, "--clip"])
-    script = runpy.run_path(str(SCRIPT))
-    script["main"]()
-    row = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
-
+    script, row = last_row(monkeypatch, capsys, *given, "--clip")
     recipe = find_recipe(name)
     net = build_net(recipe)
     net.load_state_dict(script["weights"](recipe, name))
@@ -98,11 +105,7 @@ def test_a_network_for_color_sees_gray_pictures_three_times(
 ) -> None:
     name = "degrain-color-fast"
     given = [name, name, name, "--data", str(pictures), "--shares", "0", "--gray"]
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *given, "--noise", "gaussian:25"])
-    script = runpy.run_path(str(SCRIPT))
-    script["main"]()
-    row = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
-
+    script, row = last_row(monkeypatch, capsys, *given, "--noise", "gaussian:25")
     recipe = find_recipe(name)
     net = build_net(recipe)
     net.load_state_dict(script["weights"](recipe, name))

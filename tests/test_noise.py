@@ -160,6 +160,19 @@ def test_no_picture_is_refused(image):
         estimate_noise(image)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64])
+def test_an_estimate_does_not_depend_on_how_samples_are_held(dtype):
+    noisy = np.rint(np.random.default_rng(0).normal(100, 10, (200, 200)))
+    assert estimate_noise(noisy.astype(dtype))[0] == pytest.approx(10, rel=0.05)
+    assert estimate_noise(noisy.astype(dtype)) == pytest.approx(estimate_noise(noisy), rel=1e-5)
+
+
+def test_the_noise_of_huge_floats_is_estimated():
+    """Their range is more than 32-bit floats hold, though they are such."""
+    huge = np.random.default_rng(0).uniform(-3e38, 3e38, (200, 200)).astype(np.float32)
+    assert estimate_noise(huge) == pytest.approx(1e38 * estimate_noise(huge / np.float32(1e38)))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
 @pytest.mark.parametrize("spec", ["poisson:30", "poisson-gaussian:0.01,0.01"])
 def test_photons_that_cannot_be_counted_are_refused(spec, value):
